@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/ranges.h>
+
+#include "agent/cni/commands.h"
+
+namespace podlane::cni {
+namespace {
+
+using Differences = std::vector<std::string>;
+
+Outcome<void> compare_with_agent(const Endpoint& expected, Agent& agent, Differences& found) {
+    const auto known = agent.endpoint(expected.id());
+    if (!known) {
+        return std::unexpected(known.error());
+    }
+    if (!*known) {
+        found.push_back(fmt::format("podlane-agent does not know endpoint {}", expected.id()));
+        return {};
+    }
+    const auto compare = [&](const char* what, const auto& theirs, const auto& ours) {
+        if (theirs != ours) {
+            found.push_back(fmt::format("podlane-agent has {} {} for it, not {}", what, theirs, ours));
+        }
+    };
+    compare("address", (*known)->ip, expected.ip);
+    compare("MAC", (*known)->mac, expected.mac);
+    compare("host interface", (*known)->host_interface, expected.host_interface);
+    return {};
+}
+
+constexpr bool is_status_code(unsigned code) {
+    constexpr unsigned limited_connectivity = 51;
+    return code == static_cast<unsigned>(Code::not_available) || code == limited_connectivity;
+}
+
+}  // namespace
+
+Outcome<void> check(const Invocation& invocation, const NetworkConfig& config, Ports ports) {
+    if (!config.prev_result) {
+        return refuse(Code::invalid_config, "CHECK needs prevResult, not set");
+    }
+    const auto expected =
+        attachment_from_result(*config.prev_result, invocation.container_id, invocation.if_name, invocation.netns);
+    if (!expected) {
+        return std::unexpected(expected.error());
+    }
+    auto found = ports.links.differences(*expected);
+    if (!found) {
+        return refuse_because(Code::not_as_expected, found.error());
+    }
+    if (auto compared = compare_with_agent(expected->endpoint, ports.agent, *found); !compared) {
+        return compared;
+    }
+    if (!found->empty()) {
+        return refuse(Code::not_as_expected, "{}", fmt::join(*found, "; "));
+    }
+    return ports.ipam.check({invocation.container_id, invocation.if_name, invocation.netns});
+}
+
+Outcome<void> status(Ports ports) {
+    if (const auto network = ports.agent.network(); !network) {
+        return refuse(Code::not_available, "{}", network.error().message);
+    }
+    const auto ipam = ports.ipam.status();
+    if (!ipam && !is_status_code(ipam.error().code)) {
+        return refuse(Code::not_available, "{}", ipam.error().message);
+    }
+    return ipam;
+}
+
+}  // namespace podlane::cni

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <system_error>
+
+#include "maps/base/fd.h"
+
+namespace podlane {
+namespace {
+
+Result<void> write_all(int fd, std::string_view text, const std::string& name) {
+    while (!text.empty()) {
+        const auto written = write(fd, text.data(), text.size());
+        if (written < 0) {
+            return fail_errno(errno, "write {}", name);
+        }
+        text.remove_prefix(static_cast<std::size_t>(written));
+    }
+    if (fsync(fd) != 0) {
+        return fail_errno(errno, "write {}", name);
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<void> make_private_directory(const std::filesystem::path& path) {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (error) {
+        return fail_errno(error.value(), "create directory {}", path.string());
+    }
+    if (chmod(path.c_str(), S_IRWXU) != 0) {
+        return fail_errno(errno, "set the mode of {}", path.string());
+    }
+    return {};
+}
+
+Result<void> write_private_file(const std::filesystem::path& path, std::string_view text) {
+    const std::string temporary = path.string() + ".tmp";
+    const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+    if (!file.valid()) {
+        return fail_errno(errno, "create {}", temporary);
+    }
+    if (auto written = write_all(file.get(), text, temporary); !written) {
+        unlink(temporary.c_str());
+        return written;
+    }
+    if (rename(temporary.c_str(), path.c_str()) != 0) {
+        return fail_errno(errno, "rename {} to {}", temporary, path.string());
+    }
+    return {};
+}
+
+}  // namespace podlane

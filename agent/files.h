@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+#include "maps/base/result.h"
+
+namespace podlane {
+
+// Makes the directory and its parents; the last one gets mode 0700.
+[[nodiscard]] Result<void> make_private_directory(const std::filesystem::path& path);
+
+// Replaces the file in one step (temporary file, fsync, rename), mode 0600: a reader sees the old text or the new.
+[[nodiscard]] Result<void> write_private_file(const std::filesystem::path& path, std::string_view text);
+
+}  // namespace podlane

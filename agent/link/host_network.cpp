@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/link/host_network.h"
+
+#include <fmt/format.h>
+
+#include "agent/link/ownership.h"
+
+namespace podlane {
+namespace {
+
+constexpr unsigned rp_filter_strict = 1;
+
+WantedRoute peer_route(const PeerPrefix& peer, const WantedOverlayDevice& overlay) {
+    WantedRoute route{.destination = peer.pod_cidr, .device = overlay.name, .mtu = peer.mtu};
+    if (!overlay.addresses.empty()) {
+        route.source = overlay.addresses.front();
+    }
+    return route;
+}
+
+WantedRoute unreachable_route(const Ipv4Prefix& cluster_cidr) {
+    return {.destination = cluster_cidr, .kind = RouteKind::unreachable, .metric = unreachable_metric};
+}
+
+void add_pod(WantedHostNetwork& network, const LocalPod& pod, std::optional<Ipv4Address> node_address) {
+    network.pod_devices.insert(pod.host_interface);
+    network.routes.push_back(
+        {.destination = Ipv4Prefix::masked(pod.ip, 32), .device = pod.host_interface, .source = node_address});
+    network.neighbours.push_back({.device = pod.host_interface, .address = pod.ip, .mac = pod.mac});
+}
+
+void add_device_sysctl(WantedHostNetwork& network, std::string_view family, std::string_view device,
+                       std::string_view setting, std::string_view value) {
+    network.sysctls.push_back({.key = fmt::format("net/{}/conf/{}/{}", family, device, setting),
+                               .value = std::string(value),
+                               .reach = SysctlReach::own_device});
+}
+
+// Packets from pods and peers reach the host by more than one device, so the way back is no proof of a forgery; the
+// programs at tc have checked the source by then.
+void add_forwarding(WantedHostNetwork& network, const std::string& device, unsigned all_rp_filter) {
+    add_device_sysctl(network, "ipv4", device, "forwarding", "1");
+    add_device_sysctl(network, "ipv4", device, "rp_filter", all_rp_filter == rp_filter_strict ? "2" : "0");
+}
+
+}  // namespace
+
+WantedHostNetwork build_host_network(const HostNetworkInputs& inputs) {
+    WantedHostNetwork network;
+    network.overlay = inputs.overlay;
+    // First, since it resets the devices' own forwarding.
+    network.sysctls.push_back({.key = "net/ipv4/ip_forward", .value = "1", .reach = SysctlReach::host});
+    if (inputs.overlay) {
+        for (const auto& peer : inputs.peers) {
+            network.routes.push_back(peer_route(peer, *inputs.overlay));
+        }
+        add_forwarding(network, inputs.overlay->name, inputs.all_rp_filter);
+        // The overlay carries IPv4 only: no link-local address, no router solicitations to nobody.
+        add_device_sysctl(network, "ipv6", inputs.overlay->name, "disable_ipv6", "1");
+    }
+    for (const auto& cluster_cidr : inputs.cluster_cidrs) {
+        network.routes.push_back(unreachable_route(cluster_cidr));
+    }
+    for (const auto& pod : inputs.pods) {
+        add_pod(network, pod, inputs.node_address);
+        add_forwarding(network, pod.host_interface, inputs.all_rp_filter);
+    }
+    return network;
+}
+
+MacAddress vtep_mac(Ipv4Address internal_ip) {
+    const std::uint32_t address = internal_ip.host();
+    const auto byte = [&](unsigned shift) { return static_cast<std::uint8_t>(address >> shift); };
+    return MacAddress({0x02, 0x50, byte(24), byte(16), byte(8), byte(0)});
+}
+
+}  // namespace podlane

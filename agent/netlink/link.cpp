@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/netlink/link.h"
+
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace podlane::netlink {
+namespace {
+
+std::optional<VxlanSettings> decode_vxlan(const Attributes& link_info) {
+    const auto data = link_info.nested(IFLA_INFO_DATA);
+    return VxlanSettings{
+        .external = data.u8(IFLA_VXLAN_COLLECT_METADATA).value_or(0) != 0,
+        .port = data.port(IFLA_VXLAN_PORT).value_or(0),
+        .vni = data.u32(IFLA_VXLAN_ID).value_or(0),
+        .learning = data.u8(IFLA_VXLAN_LEARNING).value_or(0) != 0,
+    };
+}
+
+std::string describe(const LinkChange& change) {
+    std::vector<std::string> words;
+    if (change.state) {
+        words.emplace_back(*change.state == AdminState::up ? "up" : "down");
+    }
+    if (change.arp) {
+        words.emplace_back(*change.arp == ArpUse::on ? "arp" : "noarp");
+    }
+    if (change.mtu) {
+        words.push_back(fmt::format("mtu {}", *change.mtu));
+    }
+    if (change.mac) {
+        words.push_back(fmt::format("address {}", *change.mac));
+    }
+    if (change.alias) {
+        words.push_back(fmt::format("alias \"{}\"", *change.alias));
+    }
+    return fmt::format("{}", fmt::join(words, ", "));
+}
+
+Result<std::optional<Link>> find(Socket& socket, Message request) {
+    std::optional<Link> found;
+    const auto visit = [&](std::size_t, const nlmsghdr& message) { found = decode_link(message); };
+    const auto results = socket.query(std::span(&request, 1), visit);
+    if (!results.front() && results.front().error().code != ENODEV) {
+        return std::unexpected(results.front().error());
+    }
+    return found;
+}
+
+}  // namespace
+
+bool Link::is_up() const {
+    return (flags & IFF_UP) != 0;
+}
+
+bool Link::is_running() const {
+    return (flags & IFF_RUNNING) != 0;
+}
+
+bool Link::is_no_arp() const {
+    return (flags & IFF_NOARP) != 0;
+}
+
+Message create_external_vxlan(const ExternalVxlan& device) {
+    ifinfomsg header{};
+    header.ifi_flags = IFF_UP | IFF_NOARP;
+    header.ifi_change = IFF_UP | IFF_NOARP;
+    Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, header,
+                    fmt::format("create link {} type vxlan external dstport {}", device.name, device.port));
+    message.put_string(IFLA_IFNAME, device.name);
+    message.put_mac(IFLA_ADDRESS, device.mac);
+    message.put_u32(IFLA_MTU, device.mtu);
+    message.put_nested(IFLA_LINKINFO, [&](Message& info) {
+        info.put_string(IFLA_INFO_KIND, "vxlan");
+        info.put_nested(IFLA_INFO_DATA, [&](Message& data) {
+            data.put_u8(IFLA_VXLAN_COLLECT_METADATA, 1);
+            data.put_u8(IFLA_VXLAN_LEARNING, 0);
+            data.put_port(IFLA_VXLAN_PORT, device.port);
+        });
+    });
+    return message;
+}
+
+Message change_link(const Link& link, const LinkChange& change) {
+    ifinfomsg header{};
+    header.ifi_index = static_cast<int>(link.ifindex);
+    const auto set_flag = [&](std::uint32_t flag, bool on) {
+        header.ifi_change |= flag;
+        header.ifi_flags |= on ? flag : 0;
+    };
+    if (change.state) {
+        set_flag(IFF_UP, *change.state == AdminState::up);
+    }
+    if (change.arp) {
+        set_flag(IFF_NOARP, *change.arp == ArpUse::off);
+    }
+    Message message(RTM_NEWLINK, 0, header, fmt::format("change link {}: {}", link.name, describe(change)));
+    if (change.mtu) {
+        message.put_u32(IFLA_MTU, *change.mtu);
+    }
+    if (change.mac) {
+        message.put_mac(IFLA_ADDRESS, *change.mac);
+    }
+    if (change.alias) {
+        message.put_string(IFLA_IFALIAS, *change.alias);
+    }
+    return message;
+}
+
+Message delete_link(const Link& link) {
+    ifinfomsg header{};
+    header.ifi_index = static_cast<int>(link.ifindex);
+    return {RTM_DELLINK, 0, header, fmt::format("delete link {}", link.name)};
+}
+
+Result<std::vector<Link>> list_links(Socket& socket) {
+    return socket.dump(Message(RTM_GETLINK, 0, ifinfomsg{}, "list links"), &decode_link);
+}
+
+Result<std::optional<Link>> find_link(Socket& socket, std::string_view name) {
+    Message request(RTM_GETLINK, 0, ifinfomsg{}, fmt::format("find link {}", name));
+    request.put_string(IFLA_IFNAME, name);
+    return find(socket, std::move(request));
+}
+
+Result<std::optional<Link>> find_link(Socket& socket, std::uint32_t ifindex) {
+    ifinfomsg header{};
+    header.ifi_index = static_cast<int>(ifindex);
+    return find(socket, Message(RTM_GETLINK, 0, header, fmt::format("find link #{}", ifindex)));
+}
+
+std::optional<Link> decode_link(const nlmsghdr& message) {
+    const auto* header = header_of<ifinfomsg>(message);
+    if ((message.nlmsg_type != RTM_NEWLINK && message.nlmsg_type != RTM_DELLINK) || header == nullptr ||
+        header->ifi_family != AF_UNSPEC) {
+        return std::nullopt;
+    }
+    const Attributes attributes(message, sizeof(ifinfomsg));
+    const auto info = attributes.nested(IFLA_LINKINFO);
+    Link link;
+    link.ifindex = static_cast<std::uint32_t>(header->ifi_index);
+    link.name = attributes.string(IFLA_IFNAME).value_or("");
+    link.kind = info.string(IFLA_INFO_KIND).value_or("");
+    link.flags = header->ifi_flags;
+    link.mtu = attributes.u32(IFLA_MTU).value_or(0);
+    link.mac = attributes.mac(IFLA_ADDRESS);
+    link.alias = attributes.string(IFLA_IFALIAS).value_or("");
+    link.master = attributes.u32(IFLA_MASTER).value_or(0);
+    link.link = attributes.u32(IFLA_LINK).value_or(0);
+    link.link_netnsid =
+        attributes.u32(IFLA_LINK_NETNSID).transform([](std::uint32_t id) { return static_cast<std::int32_t>(id); });
+    if (link.kind == "vxlan") {
+        link.vxlan = decode_vxlan(info);
+    }
+    return link;
+}
+
+}  // namespace podlane::netlink

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/netlink/message.h"
+#include "agent/netlink/socket.h"
+#include "maps/base/address.h"
+#include "maps/base/result.h"
+
+namespace podlane::netlink {
+
+// What a VXLAN device was created with; none of it can be changed later.
+struct VxlanSettings {
+    bool external = false;   // takes VNI and peer from each packet's tunnel key (IFLA_VXLAN_COLLECT_METADATA)
+    std::uint16_t port = 0;  // UDP destination port
+    std::uint32_t vni = 0;   // 0 where external
+    bool learning = false;
+
+    bool operator==(const VxlanSettings&) const = default;
+};
+
+// A network device as the kernel describes it.
+struct Link {
+    std::uint32_t ifindex = 0;
+    std::string name;
+    std::string kind;         // "vxlan", "veth", "dummy", ...; empty for hardware
+    std::uint32_t flags = 0;  // IFF_*
+    std::uint32_t mtu = 0;    // bytes
+    std::optional<MacAddress> mac;
+    std::string alias;
+    std::uint32_t master = 0;                  // ifindex of the bridge or bond it belongs to; 0: none
+    std::uint32_t link = 0;                    // ifindex of the lower device, for veth of its peer; 0: none
+    std::optional<std::int32_t> link_netnsid;  // namespace that `link` counts in; nothing: this one
+    std::optional<VxlanSettings> vxlan;        // kind vxlan only
+
+    [[nodiscard]] bool is_up() const;
+    [[nodiscard]] bool is_running() const;
+    [[nodiscard]] bool is_no_arp() const;
+    bool operator==(const Link&) const = default;
+};
+
+enum class AdminState { up, down };
+enum class ArpUse { on, off };
+
+// What to change of a device; what is not set stays.
+struct LinkChange {
+    std::optional<AdminState> state;
+    std::optional<ArpUse> arp;
+    std::optional<std::uint32_t> mtu;
+    std::optional<MacAddress> mac;
+    std::optional<std::string> alias;
+
+    [[nodiscard]] bool empty() const { return !state && !arp && !mtu && !mac && !alias; }
+    bool operator==(const LinkChange&) const = default;
+};
+
+// A VXLAN device whose tunnels are chosen packet by packet: external, without learning, without ARP.
+struct ExternalVxlan {
+    std::string name;
+    std::uint16_t port = 0;
+    MacAddress mac;
+    std::uint32_t mtu = 0;
+};
+
+// Requests. create_external_vxlan brings the device up with the same request: when its UDP port is taken
+// (EADDRINUSE; EEXIST where the other device is external too) no device is left behind.
+[[nodiscard]] Message create_external_vxlan(const ExternalVxlan& device);
+[[nodiscard]] Message change_link(const Link& link, const LinkChange& change);
+[[nodiscard]] Message delete_link(const Link& link);
+
+[[nodiscard]] Result<std::vector<Link>> list_links(Socket& socket);
+// Nothing: there is no such device.
+[[nodiscard]] Result<std::optional<Link>> find_link(Socket& socket, std::string_view name);
+[[nodiscard]] Result<std::optional<Link>> find_link(Socket& socket, std::uint32_t ifindex);
+
+// RTM_NEWLINK and RTM_DELLINK. Nothing: another message, or a bridge port's (AF_BRIDGE), which describes no device.
+[[nodiscard]] std::optional<Link> decode_link(const nlmsghdr& message);
+
+}  // namespace podlane::netlink

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/endpoints/endpoint_store.h"
+#include "agent/event_loop.h"
+#include "agent/netlink/monitor.h"
+#include "agent/netlink/socket.h"
+#include "agent/node/underlay.h"
+#include "agent/observe/health.h"
+#include "agent/reconcile/datapath_reconciler.h"
+#include "agent/reconcile/link_reconciler.h"
+#include "agent/reconcile/map_reconciler.h"
+#include "agent/source/source.h"
+#include "agent/state/desired_state.h"
+
+namespace podlane {
+
+struct NodeSettings {
+    std::string node_name;
+    std::filesystem::path run_dir;
+    std::filesystem::path bpffs;
+    std::string underlay_device;  // empty: the one that holds the node's InternalIP
+    std::uint32_t vni = 0;
+    OverlaySettings overlay;
+};
+
+// One node of the pod network: follows the cluster's state, this node's pods and the kernel, and makes the kernel
+// match. Every trigger leads to the same pass, reconcile(); a pass that finds all in order changes nothing.
+class NodeAgent {
+public:
+    // Takes over what an earlier agent left behind. Nothing is changed in the kernel before the source is in sync,
+    // but for the pin directory. `loop` and `source` must outlive the agent.
+    [[nodiscard]] static Result<std::unique_ptr<NodeAgent>> create(EventLoop& loop, Source& source,
+                                                                   NodeSettings settings);
+    NodeAgent(const NodeAgent&) = delete;
+    NodeAgent& operator=(const NodeAgent&) = delete;
+
+    // Why pods cannot be added now; nothing: they can.
+    [[nodiscard]] std::optional<std::string> not_ready() const;
+    // The endpoint forwards when this returns. Idempotent. On an error nothing is kept of it.
+    [[nodiscard]] Result<void> add_endpoint(const Endpoint& endpoint);
+    // False: there was none.
+    [[nodiscard]] Result<bool> remove_endpoint(const std::string& id);
+
+    // A change of configuration that was refused; empty when the configuration is good again.
+    void report_config_problem(std::string problem);
+
+    [[nodiscard]] const NodeSettings& settings() const { return settings_; }
+    [[nodiscard]] const Cluster& cluster() const { return cluster_; }
+    [[nodiscard]] const std::map<std::string, PeerPath>& paths() const { return paths_; }
+    [[nodiscard]] const EndpointStore& endpoints() const { return endpoints_; }
+    [[nodiscard]] const HealthBoard& health() const { return health_; }
+    [[nodiscard]] std::uint32_t pod_mtu() const { return pod_mtu_; }
+    [[nodiscard]] AttachMethod attach_method() const { return features_.attach; }
+    // Everything podlane owns outside the maps: wanted against actual.
+    [[nodiscard]] Result<std::vector<LinkItem>> inspect_links();
+
+private:
+    NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, KernelFeatures features,
+              netlink::Socket socket, netlink::Monitor monitor);
+    [[nodiscard]] Result<void> start();
+    // Only at start: later on a device without a record is one that the plugin is still busy with.
+    [[nodiscard]] Result<void> rebuild_endpoints();
+    void on_source_change();
+    void on_netlink();
+    void schedule_reconcile();
+
+    // One pass, in steps that depend on one another; each step reports to the health board and says whether the next
+    // one makes sense.
+    void reconcile();
+    [[nodiscard]] bool refresh_cluster();
+    [[nodiscard]] bool find_underlay_device(const std::vector<netlink::Link>& links);
+    [[nodiscard]] bool reconcile_host_network(const std::vector<netlink::Link>& links);
+    [[nodiscard]] bool load_datapath();
+    void reconcile_maps();
+    void reconcile_hooks();
+    void report_pods();
+
+    [[nodiscard]] std::vector<AttachedPod> attached_pods(const std::vector<netlink::Link>& links);
+    [[nodiscard]] DesiredInputs desired_inputs() const;
+    [[nodiscard]] datapath_config wanted_config() const;
+    [[nodiscard]] std::vector<WantedHook> wanted_hooks() const;
+    [[nodiscard]] bool concerns_underlay(const netlink::Event& event) const;
+
+    EventLoop& loop_;
+    Source& source_;
+    NodeSettings settings_;
+    KernelFeatures features_;
+    PinDirectory pins_;
+    HealthBoard health_;
+    EndpointStore endpoints_;
+
+    netlink::Socket socket_;
+    netlink::Monitor monitor_;
+    LinkReconciler links_;
+    DatapathReconciler datapath_;
+    std::optional<MapReconciler> maps_;
+
+    Cluster cluster_;
+    netlink::Link underlay_;
+    std::uint32_t overlay_ifindex_ = 0;
+    std::uint32_t pod_mtu_ = 0;
+    std::vector<AttachedPod> pods_;
+    std::map<std::string, PeerPath> paths_;
+    WantedHostNetwork wanted_network_;
+    bool forwarding_ = false;  // programs are attached and maps are filled
+
+    EventLoop::Watch netlink_watch_;
+    EventLoop::Watch pending_;
+    EventLoop::Watch audit_;
+};
+
+}  // namespace podlane

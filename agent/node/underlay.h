@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent/netlink/link.h"
+#include "agent/netlink/socket.h"
+#include "agent/state/cluster.h"
+#include "agent/state/desired_state.h"
+#include "maps/base/result.h"
+
+namespace podlane {
+
+struct UnderlayQuery {
+    std::string configured_device;  // empty: the device that holds the node's address
+    Ipv4Address node_address;
+    std::string overlay_device;  // holds the node's address too, and is never the underlay
+};
+
+// The device that carries the encapsulated traffic.
+[[nodiscard]] Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<netlink::Link>& links,
+                                                  const UnderlayQuery& query);
+
+// The kernel's way to every peer of `cluster`, by node name. A peer that cannot be reached has a path without a device
+// that says why.
+[[nodiscard]] std::map<std::string, PeerPath> resolve_peers(netlink::Socket& socket, const Cluster& cluster,
+                                                            std::uint32_t overlay_ifindex);
+
+}  // namespace podlane

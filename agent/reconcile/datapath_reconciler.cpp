@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/reconcile/datapath_reconciler.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace podlane {
+namespace {
+
+bool is_wanted(const std::vector<WantedHook>& wanted, Hook hook, std::uint32_t ifindex) {
+    return std::ranges::any_of(wanted,
+                               [&](const WantedHook& one) { return one.hook == hook && one.ifindex == ifindex; });
+}
+
+std::string name_of(const WantedHook& hook) {
+    return fmt::format("{} {}", hook.device, to_string(hook.hook));
+}
+
+}  // namespace
+
+Result<bool> DatapathReconciler::load(const datapath_config& config) {
+    if (datapath_ && std::memcmp(&config, &loaded_config_, sizeof(config)) == 0) {
+        return false;
+    }
+    auto loaded = Datapath::load(pins_, config);
+    if (!loaded) {
+        return std::unexpected(loaded.error());
+    }
+    datapath_ = std::move(*loaded);
+    loaded_config_ = config;
+    return true;
+}
+
+HookReport DatapathReconciler::reconcile(const std::vector<WantedHook>& wanted, Sweep sweep) {
+    HookReport report;
+    for (const auto& hook : wanted) {
+        const int program = datapath_->program_fd(hook.hook);
+        if (attacher_.is_attached(hook.hook, hook.ifindex, program)) {
+            continue;
+        }
+        if (auto attached = attacher_.attach(hook.hook, hook.ifindex, program); !attached) {
+            report.errors.push_back(Error{attached.error().code,
+                                          fmt::format("device {}: {}", hook.device, attached.error().message)});
+        } else {
+            report.changes.push_back(fmt::format("attach {}", name_of(hook)));
+        }
+    }
+    if (sweep == Sweep::remove) {
+        detach_stale(wanted, report);
+    }
+    previous_ = wanted;
+    return report;
+}
+
+void DatapathReconciler::detach_stale(const std::vector<WantedHook>& wanted, HookReport& report) {
+    auto candidates = attacher_.pinned();
+    for (const auto& hook : previous_) {
+        candidates.push_back({.hook = hook.hook, .ifindex = hook.ifindex, .alive = true});
+    }
+    for (const auto& found : candidates) {
+        if (is_wanted(wanted, found.hook, found.ifindex)) {
+            continue;
+        }
+        if (auto detached = attacher_.detach(found.hook, found.ifindex); !detached) {
+            report.errors.push_back(detached.error());
+        } else if (found.alive) {
+            report.changes.push_back(fmt::format("detach {} from device {}", to_string(found.hook), found.ifindex));
+        }
+    }
+}
+
+std::vector<LinkItem> DatapathReconciler::inspect(const std::vector<WantedHook>& wanted) const {
+    std::vector<LinkItem> items;
+    for (const auto& hook : wanted) {
+        const bool attached =
+            datapath_ && attacher_.is_attached(hook.hook, hook.ifindex, datapath_->program_fd(hook.hook));
+        items.push_back({.kind = "hook",
+                         .name = name_of(hook),
+                         .wanted = std::string(to_string(hook.hook)),
+                         .actual = attached ? std::string(to_string(hook.hook)) : std::string(),
+                         .state = attached ? LinkState::ok : LinkState::missing});
+    }
+    return items;
+}
+
+}  // namespace podlane

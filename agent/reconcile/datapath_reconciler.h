@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/reconcile/link_reconciler.h"
+#include "loader/attach.h"
+#include "loader/datapath.h"
+#include "loader/probe.h"
+#include "maps/base/result.h"
+
+namespace podlane {
+
+// A hook that must run our program.
+struct WantedHook {
+    Hook hook;
+    std::uint32_t ifindex = 0;
+    std::string device;  // its name, for people
+
+    bool operator==(const WantedHook&) const = default;
+};
+
+struct HookReport {
+    std::vector<std::string> changes;
+    std::vector<Error> errors;
+};
+
+// Keeps the programs loaded with the current configuration, and attached where they are wanted.
+class DatapathReconciler {
+public:
+    DatapathReconciler(const PinDirectory& pins, const KernelFeatures& features)
+        : pins_(pins), attacher_(pins, features.attach) {}
+
+    // Loads the programs anew when `config` differs from what they were loaded with; what is attached goes on running
+    // until reconcile() replaces it. Returns whether they were. On an error the programs stay as they are.
+    [[nodiscard]] Result<bool> load(const datapath_config& config);
+    [[nodiscard]] bool is_loaded() const { return datapath_.has_value(); }
+
+    // Attaches what is not attached, looking at the kernel and not at memory: it also mends what somebody removed.
+    [[nodiscard]] HookReport reconcile(const std::vector<WantedHook>& wanted, Sweep sweep);
+    // Wanted against actual, for `agentctl link list`.
+    [[nodiscard]] std::vector<LinkItem> inspect(const std::vector<WantedHook>& wanted) const;
+
+private:
+    void detach_stale(const std::vector<WantedHook>& wanted, HookReport& report);
+
+    PinDirectory pins_;
+    Attacher attacher_;
+    std::optional<Datapath> datapath_;
+    datapath_config loaded_config_{};
+    std::vector<WantedHook> previous_;  // clsact keeps no list of its own
+};
+
+}  // namespace podlane

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/link/host_network.h"
+#include "agent/netlink/monitor.h"
+#include "agent/netlink/socket.h"
+#include "agent/reconcile/sysctl_record.h"
+#include "maps/base/result.h"
+
+namespace podlane {
+
+// What to do with objects of podlane's that nobody wants.
+enum class Sweep {
+    keep,    // the sources have not been read completely yet: what looks stale may only be unknown
+    remove,  // the sources are in sync
+};
+
+// What one pass did.
+struct LinkReport {
+    std::vector<std::string> changes;   // "add route 10.244.2.0/24 dev podlane0 src 10.0.0.1"
+    std::vector<Error> errors;          // one per object; everything else was still brought in order
+    std::uint32_t overlay_ifindex = 0;  // 0: there is no overlay device that is podlane's and up
+};
+
+enum class LinkState { ok, missing, wrong };
+[[nodiscard]] std::string_view to_string(LinkState state);
+
+// One line of `agentctl link list`.
+struct LinkItem {
+    std::string kind;  // device | address | route | neighbour | sysctl
+    std::string name;
+    std::string wanted;  // empty: nobody wants it, it is stale
+    std::string actual;  // empty: it is not there
+    LinkState state = LinkState::ok;
+
+    bool operator==(const LinkItem&) const = default;
+};
+
+enum class CleanupMode { dry_run, remove };
+
+struct CleanupScope {
+    std::string overlay_device;         // name, from the configuration
+    std::set<std::string> pod_devices;  // host sides of pods, from the endpoint records
+};
+
+struct CleanupReport {
+    std::vector<std::string> removed;  // or, in a dry run, what would be
+    std::vector<Error> errors;
+};
+
+// Makes the kernel's IPv4 networking match what is wanted, in the namespace of `socket`, which must be the calling
+// thread's (sysctls are). Reads everything first and applies differences only.
+//
+// Its own, and all that it ever changes or removes: routes with podlane's protocol number; the VXLAN device of the
+// wanted name if it is external or has podlane's alias, and that device's IPv4 addresses; permanent neighbours on that
+// device and on the pods' host interfaces; the wanted sysctls.
+class LinkReconciler {
+public:
+    // The socket must outlive the reconciler.
+    LinkReconciler(netlink::Socket& socket, SysctlRecord record) : socket_(socket), record_(std::move(record)) {}
+
+    // An error means that the kernel's state could not be read: nothing was changed. Objects that could not be
+    // changed are in the report.
+    [[nodiscard]] Result<LinkReport> reconcile(const WantedHostNetwork& wanted, Sweep sweep);
+    // Wanted against actual; changes nothing.
+    [[nodiscard]] Result<std::vector<LinkItem>> inspect(const WantedHostNetwork& wanted);
+    // Removes what podlane owns in this namespace and puts recorded sysctls back. Pods' devices stay. Works without
+    // an agent; one that runs would make it all anew.
+    [[nodiscard]] Result<CleanupReport> cleanup(const CleanupScope& scope, CleanupMode mode);
+
+private:
+    netlink::Socket& socket_;
+    SysctlRecord record_;
+};
+
+// Whether an event may have put the kernel at odds with `wanted`, so that a pass is due. Says no to the many events
+// that cannot (ARP of the underlay, other daemons' routes).
+[[nodiscard]] bool may_disturb(const netlink::Event& event, const WantedHostNetwork& wanted,
+                               std::uint32_t overlay_ifindex);
+
+}  // namespace podlane

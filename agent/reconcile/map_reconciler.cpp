@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/reconcile/map_reconciler.h"
+
+#include <utility>
+
+#include "agent/reconcile/delta.h"
+#include "maps/typed_map.h"
+
+namespace podlane {
+namespace {
+
+// A map and what it is known to hold.
+template <typename Spec>
+struct Mirror {
+    Map<Spec> map;
+    MapContent<Spec> actual;
+};
+
+template <typename Spec>
+Result<Mirror<Spec>> open_mirror(const PinDirectory& pins) {
+    auto map = Map<Spec>::open(pins.map(Spec::name));
+    if (!map) {
+        return std::unexpected(map.error());
+    }
+    Mirror<Spec> mirror{std::move(*map), {}};
+    const auto read = mirror.map.for_each([&](const auto& key, const auto& value) { mirror.actual[key] = value; });
+    if (!read) {
+        return std::unexpected(read.error());
+    }
+    return mirror;
+}
+
+template <typename Spec>
+Result<void> write(Mirror<Spec>& mirror, const std::vector<std::pair<typename Spec::Key, typename Spec::Value>>& entries) {
+    std::vector<typename Spec::Key> keys;
+    std::vector<typename Spec::Value> values;
+    for (const auto& [key, value] : entries) {
+        keys.push_back(key);
+        values.push_back(value);
+    }
+    return mirror.map.update_all(keys, values);
+}
+
+template <typename Spec>
+Result<void> apply(Mirror<Spec>& mirror, const MapContent<Spec>& wanted, MapReport& report) {
+    auto delta = map_delta(wanted, mirror.actual, BytesEqual{});
+    delta.to_add.insert(delta.to_add.end(), delta.to_change.begin(), delta.to_change.end());
+    if (!delta.to_add.empty()) {
+        if (auto written = write(mirror, delta.to_add); !written) {
+            return written;
+        }
+        for (const auto& [key, value] : delta.to_add) {
+            mirror.actual[key] = value;
+        }
+        report.updated += delta.to_add.size();
+    }
+    if constexpr (Spec::type != BPF_MAP_TYPE_ARRAY) {
+        for (const auto& key : delta.to_remove) {
+            if (auto erased = mirror.map.erase(key); !erased) {
+                return std::unexpected(erased.error());
+            }
+            mirror.actual.erase(key);
+            ++report.removed;
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+struct MapReconciler::Maps {
+    Mirror<spec::nodes_by_pod_cidr> nodes_by_pod_cidr;
+    Mirror<spec::nodes_by_ipv4> nodes_by_ipv4;
+    Mirror<spec::pods_by_ipv4> pods_by_ipv4;
+    Mirror<spec::networks_by_prefix> networks_by_prefix;
+    Mirror<spec::pod_cidr_lengths> pod_cidr_lengths;
+};
+
+MapReconciler::MapReconciler(std::unique_ptr<Maps> maps) : maps_(std::move(maps)) {}
+MapReconciler::MapReconciler(MapReconciler&&) noexcept = default;
+MapReconciler& MapReconciler::operator=(MapReconciler&&) noexcept = default;
+MapReconciler::~MapReconciler() = default;
+
+Result<MapReconciler> MapReconciler::open(const PinDirectory& pins) {
+    auto nodes_by_pod_cidr = open_mirror<spec::nodes_by_pod_cidr>(pins);
+    auto nodes_by_ipv4 = open_mirror<spec::nodes_by_ipv4>(pins);
+    auto pods_by_ipv4 = open_mirror<spec::pods_by_ipv4>(pins);
+    auto networks_by_prefix = open_mirror<spec::networks_by_prefix>(pins);
+    auto pod_cidr_lengths = open_mirror<spec::pod_cidr_lengths>(pins);
+    for (const Error* error : {nodes_by_pod_cidr ? nullptr : &nodes_by_pod_cidr.error(),
+                               nodes_by_ipv4 ? nullptr : &nodes_by_ipv4.error(),
+                               pods_by_ipv4 ? nullptr : &pods_by_ipv4.error(),
+                               networks_by_prefix ? nullptr : &networks_by_prefix.error(),
+                               pod_cidr_lengths ? nullptr : &pod_cidr_lengths.error()}) {
+        if (error != nullptr) {
+            return std::unexpected(*error);
+        }
+    }
+    return MapReconciler(std::make_unique<Maps>(Maps{std::move(*nodes_by_pod_cidr), std::move(*nodes_by_ipv4),
+                                                     std::move(*pods_by_ipv4), std::move(*networks_by_prefix),
+                                                     std::move(*pod_cidr_lengths)}));
+}
+
+MapReport MapReconciler::reconcile(const WantedMaps& wanted) {
+    MapReport report;
+    // Lengths follow the prefixes they are needed for; a length too many only costs a look-up.
+    for (const auto& applied : {apply(maps_->networks_by_prefix, wanted.networks_by_prefix, report),
+                                apply(maps_->pods_by_ipv4, wanted.pods_by_ipv4, report),
+                                apply(maps_->nodes_by_ipv4, wanted.nodes_by_ipv4, report),
+                                apply(maps_->nodes_by_pod_cidr, wanted.nodes_by_pod_cidr, report),
+                                apply(maps_->pod_cidr_lengths, wanted.pod_cidr_lengths, report)}) {
+        if (!applied) {
+            report.errors.push_back(applied.error());
+        }
+    }
+    return report;
+}
+
+}  // namespace podlane

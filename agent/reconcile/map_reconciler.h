@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/state/desired_state.h"
+#include "loader/bpffs.h"
+#include "maps/base/result.h"
+
+namespace podlane {
+
+struct MapReport {
+    std::size_t updated = 0;  // entries added or changed
+    std::size_t removed = 0;
+    std::vector<Error> errors;  // one per map that could not be brought in order; the others were
+};
+
+// Makes the maps that describe the cluster hold what is wanted, touching differences only. What they hold is read
+// from the kernel once, at the first pass, so a restarted agent takes over its predecessor's entries without a gap.
+class MapReconciler {
+public:
+    // The maps must be pinned.
+    [[nodiscard]] static Result<MapReconciler> open(const PinDirectory& pins);
+    MapReconciler(MapReconciler&&) noexcept;
+    MapReconciler& operator=(MapReconciler&&) noexcept;
+    ~MapReconciler();
+
+    // Additions come before removals, so that a node that moves is never without an entry.
+    [[nodiscard]] MapReport reconcile(const WantedMaps& wanted);
+
+private:
+    struct Maps;
+    explicit MapReconciler(std::unique_ptr<Maps> maps);
+    std::unique_ptr<Maps> maps_;
+};
+
+}  // namespace podlane

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "maps/base/result.h"
+
+namespace podlane {
+
+// The values that settings of the host had before podlane changed them, kept in a file (JSON, mode 0600) so that
+// cleanup can put them back, in whatever process it runs. The first value of a key is the one that counts.
+class SysctlRecord {
+public:
+    // `path`: <runDir>/sysctls.json. Reads nothing yet; the directory must exist before the first keep().
+    explicit SysctlRecord(std::string path) : path_(std::move(path)) {}
+
+    // Empty when there is no file.
+    [[nodiscard]] Result<std::map<std::string, std::string>> load() const;
+    // On disk when this returns. No effect for a key that is recorded already.
+    [[nodiscard]] Result<void> keep(const std::string& key, const std::string& value) const;
+    // Removes the file.
+    [[nodiscard]] Result<void> discard() const;
+
+private:
+    std::string path_;
+};
+
+}  // namespace podlane

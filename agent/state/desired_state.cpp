@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/state/desired_state.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+namespace podlane {
+namespace {
+
+pod_cidr_key key_of(const Ipv4Prefix& prefix) {
+    return {.address = prefix.address().wire(), .prefix_length = prefix.length()};
+}
+
+bool is_routed(const DesiredInputs& inputs, const Node& node) {
+    const auto path = inputs.paths->find(node.name);
+    return path != inputs.paths->end() && path->second.ifindex != 0;
+}
+
+// Bytes of inner IP that fit through the overlay towards a peer.
+std::uint32_t path_mtu(const PeerPath& path, std::uint32_t device_mtu) {
+    return path.mtu > vxlan_overhead ? std::min(device_mtu, path.mtu - vxlan_overhead) : device_mtu;
+}
+
+node_route route_to(const OverlaySettings& settings, const DesiredInputs& inputs, const Node& node) {
+    const auto device_mtu = overlay_mtu(settings, inputs.underlay_mtu);
+    node_route route{};
+    route.vtep = node.internal_ip.wire();
+    std::ranges::copy(node_vtep_mac(settings, node).bytes(), route.vtep_mac);
+    route.mtu = device_mtu;
+    if (node.self) {
+        route.path = NODE_PATH_LOCAL;
+    } else if (is_routed(inputs, node)) {
+        const auto& path = inputs.paths->at(node.name);
+        route.path = NODE_PATH_VXLAN;
+        route.next_hop = path.next_hop.wire();
+        route.ifindex = path.ifindex;
+        route.mtu = path_mtu(path, device_mtu);
+    } else {
+        route.path = NODE_PATH_UNREACHABLE;
+    }
+    return route;
+}
+
+void add_node(WantedMaps& maps, const OverlaySettings& settings, const DesiredInputs& inputs, const Node& node) {
+    const auto route = route_to(settings, inputs, node);
+    maps.nodes_by_ipv4[node.internal_ip.wire()] = route;
+    for (const auto& address : node.other_ips) {
+        maps.nodes_by_ipv4[address.wire()] = route;
+    }
+    for (const auto& prefix : node.pod_cidrs) {
+        maps.nodes_by_pod_cidr[key_of(prefix)] = route;
+        if (settings.flannel) {
+            maps.nodes_by_ipv4[prefix.address().wire()] = route;
+        }
+    }
+}
+
+pod_cidr_lengths lengths_of(const Cluster& cluster) {
+    std::set<unsigned, std::greater<>> longest_first;
+    for (const auto& [name, node] : cluster.nodes) {
+        for (const auto& prefix : node.pod_cidrs) {
+            longest_first.insert(prefix.length());
+        }
+    }
+    pod_cidr_lengths lengths{};
+    for (const unsigned length : longest_first) {
+        lengths.length[lengths.count++] = static_cast<__u8>(length);
+    }
+    return lengths;
+}
+
+pod_endpoint endpoint_of(const AttachedPod& pod) {
+    pod_endpoint endpoint{};
+    endpoint.ifindex = pod.ifindex;
+    endpoint.mtu = pod.mtu;
+    endpoint.gateway = pod.gateway.wire();
+    std::ranges::copy(pod.mac.bytes(), endpoint.mac);
+    std::ranges::copy(pod.host_mac.bytes(), endpoint.host_mac);
+    return endpoint;
+}
+
+// Peers' podCIDRs through the overlay device. One whose node cannot be reached has no route of its own: the
+// unreachable route of its clusterCIDR answers with ICMP.
+std::vector<PeerPrefix> peer_prefixes(const OverlaySettings& settings, const DesiredInputs& inputs) {
+    const auto device_mtu = overlay_mtu(settings, inputs.underlay_mtu);
+    std::vector<PeerPrefix> peers;
+    for (const auto& [name, node] : inputs.cluster->nodes) {
+        if (node.self || !is_routed(inputs, node)) {
+            continue;
+        }
+        const auto mtu = path_mtu(inputs.paths->at(name), device_mtu);
+        for (const auto& prefix : node.pod_cidrs) {
+            peers.push_back({.pod_cidr = prefix, .mtu = mtu == device_mtu ? 0 : mtu});
+        }
+    }
+    return peers;
+}
+
+}  // namespace
+
+std::uint32_t overlay_mtu(const OverlaySettings& settings, std::uint32_t underlay_mtu) {
+    if (settings.mtu != 0) {
+        return settings.mtu;
+    }
+    return underlay_mtu > vxlan_overhead ? underlay_mtu - vxlan_overhead : underlay_mtu;
+}
+
+Ipv4Address overlay_address(const OverlaySettings& settings, const Node& node) {
+    return settings.flannel && !node.pod_cidrs.empty() ? node.pod_cidrs.front().address() : node.internal_ip;
+}
+
+MacAddress node_vtep_mac(const OverlaySettings& settings, const Node& node) {
+    return settings.flannel && node.flannel_mac ? *node.flannel_mac : vtep_mac(node.internal_ip);
+}
+
+WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& inputs) {
+    WantedMaps maps;
+    for (const auto& [name, node] : inputs.cluster->nodes) {
+        add_node(maps, settings, inputs, node);
+    }
+    for (const auto& pod : *inputs.pods) {
+        maps.pods_by_ipv4[pod.ip.wire()] = endpoint_of(pod);
+    }
+    for (const auto& prefix : settings.cluster_cidrs) {
+        const network_key key{.prefix_length = prefix.length(), .address = prefix.address().wire()};
+        maps.networks_by_prefix[key] = {.network_class = NETWORK_CLUSTER};
+    }
+    maps.pod_cidr_lengths[0] = lengths_of(*inputs.cluster);
+    return maps;
+}
+
+WantedHostNetwork desired_host_network(const OverlaySettings& settings, const DesiredInputs& inputs) {
+    const Node& self = *inputs.cluster->self();
+    HostNetworkInputs host;
+    host.overlay = WantedOverlayDevice{.name = settings.device,
+                                       .port = settings.port,
+                                       .mac = node_vtep_mac(settings, self),
+                                       .mtu = overlay_mtu(settings, inputs.underlay_mtu),
+                                       .addresses = {overlay_address(settings, self)}};
+    host.node_address = self.internal_ip;
+    host.peers = peer_prefixes(settings, inputs);
+    host.cluster_cidrs = settings.cluster_cidrs;
+    for (const auto& pod : *inputs.pods) {
+        host.pods.push_back({.ip = pod.ip, .mac = pod.mac, .host_interface = pod.host_interface});
+    }
+    host.all_rp_filter = inputs.all_rp_filter;
+    return build_host_network(host);
+}
+
+}  // namespace podlane

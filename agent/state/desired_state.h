@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/link/host_network.h"
+#include "agent/state/cluster.h"
+#include "maps/base/address.h"
+#include "maps/spec.h"
+
+namespace podlane {
+
+// The key of a map as an unordered container wants it: compared and hashed by its bytes.
+struct BytesHash {
+    template <typename T>
+    std::size_t operator()(const T& key) const noexcept {
+        return std::hash<std::string_view>{}({reinterpret_cast<const char*>(&key), sizeof(T)});
+    }
+};
+struct BytesEqual {
+    template <typename T>
+    bool operator()(const T& a, const T& b) const noexcept {
+        return std::memcmp(&a, &b, sizeof(T)) == 0;
+    }
+};
+template <typename Spec>
+using MapContent = std::unordered_map<typename Spec::Key, typename Spec::Value, BytesHash, BytesEqual>;
+
+// What the maps that describe the cluster must hold. Counters and flows belong to the programs.
+struct WantedMaps {
+    MapContent<spec::nodes_by_pod_cidr> nodes_by_pod_cidr;
+    MapContent<spec::nodes_by_ipv4> nodes_by_ipv4;
+    MapContent<spec::pods_by_ipv4> pods_by_ipv4;
+    MapContent<spec::networks_by_prefix> networks_by_prefix;
+    MapContent<spec::pod_cidr_lengths> pod_cidr_lengths;
+};
+
+// The way to a peer, as the kernel's FIB has it now.
+struct PeerPath {
+    std::uint32_t ifindex = 0;  // underlay device; 0: there is no way
+    Ipv4Address next_hop;       // the peer itself, or the gateway towards it
+    std::uint32_t mtu = 0;      // of the underlay on that way, bytes
+    std::string problem;        // why there is no way
+};
+
+// A pod of this node whose device exists.
+struct AttachedPod {
+    Ipv4Address ip;
+    Ipv4Address gateway;
+    MacAddress mac;
+    MacAddress host_mac;
+    std::string host_interface;
+    std::uint32_t ifindex = 0;
+    std::uint32_t mtu = 0;
+};
+
+// The parts of the configuration that shape the wanted state.
+struct OverlaySettings {
+    std::string device;
+    std::uint16_t port = 0;  // UDP
+    std::uint32_t mtu = 0;   // bytes of inner IP; 0: the underlay's less the overhead
+    bool flannel = false;    // addresses and MACs as flannel has them
+    std::vector<Ipv4Prefix> cluster_cidrs;
+};
+
+struct DesiredInputs {
+    const Cluster* cluster = nullptr;               // with a node that is this one
+    const std::map<std::string, PeerPath>* paths = nullptr;  // by node name; a peer without one is not routed
+    const std::vector<AttachedPod>* pods = nullptr;
+    std::uint32_t underlay_mtu = 0;  // bytes
+    unsigned all_rp_filter = 0;      // net/ipv4/conf/all/rp_filter
+};
+
+// What VXLAN over IPv4 adds to a packet: IPv4, UDP, VXLAN and the inner Ethernet header (RFC 7348).
+inline constexpr std::uint32_t vxlan_overhead = 50;
+
+// Wanted state from inputs: pure. The node that is this one must be in the cluster.
+[[nodiscard]] std::uint32_t overlay_mtu(const OverlaySettings& settings, std::uint32_t underlay_mtu);
+// The address of the overlay device: the InternalIP, or beside flannel the first podCIDR's `.0`.
+[[nodiscard]] Ipv4Address overlay_address(const OverlaySettings& settings, const Node& node);
+// The MAC of a node's VTEP: flannel's where it is published and wanted, otherwise derived from the InternalIP.
+[[nodiscard]] MacAddress node_vtep_mac(const OverlaySettings& settings, const Node& node);
+[[nodiscard]] WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& inputs);
+[[nodiscard]] WantedHostNetwork desired_host_network(const OverlaySettings& settings, const DesiredInputs& inputs);
+
+}  // namespace podlane

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/state/flannel_annotations.h"
+
+#include <nlohmann/json.hpp>
+
+#include "agent/text/printable.h"
+
+namespace podlane {
+namespace {
+
+using Annotations = std::map<std::string, std::string>;
+
+std::string full_name(std::string_view name) {
+    return fmt::format("flannel.alpha.coreos.com/{}", name);
+}
+
+// Empty when it is not there.
+std::string_view value_of(const Annotations& annotations, std::string_view name) {
+    const auto found = annotations.find(full_name(name));
+    return found == annotations.end() ? std::string_view() : std::string_view(found->second);
+}
+
+// {"VNI":1,"VtepMAC":"0e:61:06:ff:7a:73"}; older nodes write no VNI.
+void read_backend_data(std::string_view text, std::uint32_t vni, FlannelAnnotations& result) {
+    const auto complain = [&](std::string message) {
+        result.problems.push_back({full_name("backend-data"), std::move(message)});
+    };
+    const auto data = nlohmann::json::parse(text, nullptr, false);
+    if (!data.is_object()) {
+        return complain(fmt::format("\"{}\" is not a JSON object", printable(text)));
+    }
+    const auto mac_text = data.find("VtepMAC");
+    if (mac_text == data.end() || !mac_text->is_string()) {
+        return complain("has no VtepMAC");
+    }
+    const auto mac = MacAddress::parse(mac_text->get_ref<const std::string&>());
+    if (!mac) {
+        return complain(printable(mac.error().message));
+    }
+    if (!mac->is_unicast()) {
+        return complain(fmt::format("VtepMAC {} is not a unicast address", *mac));
+    }
+    result.vtep_mac = *mac;
+    const auto their_vni = data.find("VNI");
+    if (their_vni != data.end() && *their_vni != vni) {
+        complain(fmt::format("VNI {} is not the overlay's ({}): the node cannot be reached", printable(their_vni->dump()),
+                             vni));
+    }
+}
+
+void read_public_ip(const Annotations& annotations, FlannelAnnotations& result) {
+    const std::string_view name =
+        value_of(annotations, "public-ip-overwrite").empty() ? "public-ip" : "public-ip-overwrite";
+    const auto text = value_of(annotations, name);
+    if (text.empty()) {
+        return;
+    }
+    const auto address = Ipv4Address::parse(text);
+    if (!address || !address->is_unicast()) {
+        result.problems.push_back(
+            {full_name(name), fmt::format("\"{}\" is not an IPv4 unicast address", printable(text))});
+        return;
+    }
+    result.public_ip = *address;
+}
+
+}  // namespace
+
+FlannelAnnotations read_flannel_annotations(const Annotations& annotations, std::uint32_t vni) {
+    FlannelAnnotations result;
+    if (value_of(annotations, "kube-subnet-manager") != "true") {
+        return result;
+    }
+    const auto backend = value_of(annotations, "backend-type");
+    if (backend != "vxlan") {
+        result.problems.push_back({full_name("backend-type"),
+                                   fmt::format("\"{}\" is not vxlan: the node takes no VXLAN", printable(backend))});
+        return result;
+    }
+    read_backend_data(value_of(annotations, "backend-data"), vni, result);
+    read_public_ip(annotations, result);
+    return result;
+}
+
+}  // namespace podlane

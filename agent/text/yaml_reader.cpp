@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <yaml.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/text/document.h"
+#include "agent/text/printable.h"
+
+namespace podlane {
+namespace {
+
+// All that aliases may add to one file. The largest honest use is a block of labels that objects share; the
+// smallest "billion laughs" is far beyond.
+constexpr std::size_t most_alias_events = 200'000;
+
+bool one_of(std::string_view text, const std::array<std::string_view, 3>& spellings) {
+    return text == spellings[0] || text == spellings[1] || text == spellings[2];
+}
+
+bool is_number(std::string_view text) {
+    if (!text.empty() && (text.front() == '+' || text.front() == '-')) {
+        text.remove_prefix(1);
+    }
+    // from_chars would take "inf" and "nan", which YAML writes ".inf" and ".nan".
+    const bool plausible = !text.empty() && ((text.front() >= '0' && text.front() <= '9') || text.front() == '.');
+    if (!plausible) {
+        return false;
+    }
+    const char* last = text.data() + text.size();
+    if (text.starts_with("0x") || text.starts_with("0o")) {
+        unsigned long value = 0;
+        const auto [end, error] = std::from_chars(text.data() + 2, last, value, text[1] == 'x' ? 16 : 8);
+        return error == std::errc{} && end == last;
+    }
+    if (one_of(text, {".inf", ".Inf", ".INF"}) || one_of(text, {".nan", ".NaN", ".NAN"})) {
+        return true;
+    }
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), last, value);
+    return error != std::errc::invalid_argument && end == last;
+}
+
+// YAML's core schema for plain scalars.
+ScalarKind kind_of_plain(std::string_view text) {
+    if (text.empty() || text == "~" || one_of(text, {"null", "Null", "NULL"})) {
+        return ScalarKind::null;
+    }
+    if (one_of(text, {"true", "True", "TRUE"}) || one_of(text, {"false", "False", "FALSE"})) {
+        return ScalarKind::boolean;
+    }
+    return is_number(text) ? ScalarKind::number : ScalarKind::text;
+}
+
+std::string_view view(const yaml_char_t* text) {
+    return text == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(text));
+}
+
+// One event of the tree, on its own feet: libyaml's own holds what the parser frees.
+struct Event {
+    enum class Type { begin_map, end_map, begin_list, end_list, scalar };
+    Type type;
+    ScalarKind kind = ScalarKind::null;
+    bool plain = false;
+    unsigned line = 0;
+    std::string text;
+};
+
+// Sends events to the sink; tells keys from values, which libyaml does not.
+class KeyTracker {
+public:
+    explicit KeyTracker(DocumentSink& sink) : sink_(sink) {}
+
+    // Returns what is wrong with the event at this place, if anything.
+    [[nodiscard]] std::optional<std::string> put(const Event& event) {
+        const bool ends = event.type == Event::Type::end_map || event.type == Event::Type::end_list;
+        if (!ends && expects_key()) {
+            return put_key(event);
+        }
+        if (!ends && !open_.empty() && open_.back() == Place::value) {
+            open_.back() = Place::key;
+        }
+        put_value(event);
+        return std::nullopt;
+    }
+
+private:
+    enum class Place { key, value, list };
+
+    [[nodiscard]] bool expects_key() const { return !open_.empty() && open_.back() == Place::key; }
+
+    std::optional<std::string> put_key(const Event& event) {
+        if (event.type != Event::Type::scalar) {
+            return "a key must be plain text";
+        }
+        if (event.plain && event.text == "<<") {
+            return "the merge key << is not supported: write the members out";
+        }
+        sink_.key(event.text, event.line);
+        open_.back() = Place::value;
+        return std::nullopt;
+    }
+
+    void put_value(const Event& event) {
+        switch (event.type) {
+            case Event::Type::begin_map:
+                open_.push_back(Place::key);
+                return sink_.begin_map(event.line);
+            case Event::Type::begin_list:
+                open_.push_back(Place::list);
+                return sink_.begin_list(event.line);
+            case Event::Type::end_map:
+                open_.pop_back();
+                return sink_.end_map();
+            case Event::Type::end_list:
+                open_.pop_back();
+                return sink_.end_list();
+            case Event::Type::scalar:
+                return sink_.scalar(event.kind, event.text, event.line);
+        }
+    }
+
+    DocumentSink& sink_;
+    std::vector<Place> open_;
+};
+
+// Remembers the events of anchored nodes, so that their aliases can be told again.
+class Anchors {
+public:
+    void clear() {
+        by_name_.clear();
+        recordings_.clear();
+        open_.clear();
+    }
+
+    void begin(std::string_view name) {
+        by_name_.insert_or_assign(std::string(name), recordings_.size());
+        open_.push_back({recordings_.size(), 0});
+        recordings_.emplace_back();
+    }
+
+    // Returns false when more is remembered than any honest file needs.
+    [[nodiscard]] bool record(const Event& event) {
+        for (auto& [recording, depth] : open_) {
+            recordings_[recording].push_back(event);
+            ++recorded_;
+            depth += opens(event) ? 1 : 0;
+            depth -= closes(event) ? 1 : 0;
+        }
+        while (!open_.empty() && open_.back().depth == 0) {
+            open_.pop_back();
+        }
+        return recorded_ <= most_alias_events;
+    }
+
+    // Null when there is no such anchor, or when its node is not complete: a node cannot hold itself.
+    [[nodiscard]] const std::vector<Event>* find(std::string_view name) const {
+        const auto found = by_name_.find(name);
+        if (found == by_name_.end()) {
+            return nullptr;
+        }
+        const bool complete = std::ranges::none_of(
+            open_, [&](const Open& open) { return open.recording == found->second; });
+        return complete ? &recordings_[found->second] : nullptr;
+    }
+
+private:
+    struct Open {
+        std::size_t recording;
+        int depth;
+    };
+    static bool opens(const Event& event) {
+        return event.type == Event::Type::begin_map || event.type == Event::Type::begin_list;
+    }
+    static bool closes(const Event& event) {
+        return event.type == Event::Type::end_map || event.type == Event::Type::end_list;
+    }
+
+    std::map<std::string, std::size_t, std::less<>> by_name_;
+    std::vector<std::vector<Event>> recordings_;
+    std::vector<Open> open_;
+    std::size_t recorded_ = 0;
+};
+
+class YamlReader {
+public:
+    YamlReader(TextInput& input, std::string_view name, DocumentSink& sink)
+        : input_(input), name_(name), sink_(sink), keys_(sink) {
+        initialized_ = yaml_parser_initialize(&parser_) == 1;
+    }
+    YamlReader(const YamlReader&) = delete;
+    YamlReader& operator=(const YamlReader&) = delete;
+    ~YamlReader() {
+        if (initialized_) {
+            yaml_parser_delete(&parser_);
+        }
+    }
+
+    Result<void> run() {
+        if (!initialized_) {
+            return fail_errno(ENOMEM, "read {}", name_);
+        }
+        yaml_parser_set_input(&parser_, &YamlReader::pull, &input_);
+        for (;;) {
+            yaml_event_t event;
+            if (yaml_parser_parse(&parser_, &event) != 1) {
+                return parser_failure();
+            }
+            const bool last = event.type == YAML_STREAM_END_EVENT;
+            const auto problem = take(event);
+            const auto line = event.start_mark.line + 1;
+            yaml_event_delete(&event);
+            if (problem) {
+                return fail("{}:{}: not usable YAML: {}", name_, line, printable(*problem));
+            }
+            if (last) {
+                return {};
+            }
+        }
+    }
+
+private:
+    static int pull(void* data, unsigned char* buffer, std::size_t size, std::size_t* size_read) {
+        auto& input = *static_cast<TextInput*>(data);
+        *size_read = input.read({reinterpret_cast<char*>(buffer), size});
+        return input.error() == 0 ? 1 : 0;
+    }
+
+    std::unexpected<Error> parser_failure() {
+        if (input_.error() != 0) {
+            return fail_errno(input_.error(), "read {}", name_);
+        }
+        // An error of the scanner has a mark; one in the encoding has none, but is where reading stopped.
+        const bool marked = parser_.error == YAML_SCANNER_ERROR || parser_.error == YAML_PARSER_ERROR;
+        const auto line = (marked ? parser_.problem_mark.line : parser_.mark.line) + 1;
+        std::string reason = parser_.problem == nullptr ? "out of memory" : parser_.problem;
+        if (parser_.context != nullptr) {
+            reason = fmt::format("{} {}", parser_.context, reason);
+        }
+        return fail("{}:{}: not valid YAML: {}", name_, line, printable(reason));
+    }
+
+    std::optional<std::string> take(const yaml_event_t& event) {
+        const auto line = static_cast<unsigned>(event.start_mark.line) + 1;
+        switch (event.type) {
+            case YAML_DOCUMENT_START_EVENT:
+                anchors_.clear();
+                sink_.begin_document(line);
+                return std::nullopt;
+            case YAML_DOCUMENT_END_EVENT:
+                sink_.end_document();
+                return std::nullopt;
+            case YAML_MAPPING_START_EVENT:
+                return node(event.data.mapping_start.anchor, {.type = Event::Type::begin_map, .line = line, .text = {}});
+            case YAML_MAPPING_END_EVENT:
+                return node(nullptr, {.type = Event::Type::end_map, .line = line, .text = {}});
+            case YAML_SEQUENCE_START_EVENT:
+                return node(event.data.sequence_start.anchor,
+                            {.type = Event::Type::begin_list, .line = line, .text = {}});
+            case YAML_SEQUENCE_END_EVENT:
+                return node(nullptr, {.type = Event::Type::end_list, .line = line, .text = {}});
+            case YAML_SCALAR_EVENT:
+                return node(event.data.scalar.anchor, scalar_event(event, line));
+            case YAML_ALIAS_EVENT:
+                return replay(view(event.data.alias.anchor));
+            default:
+                return std::nullopt;
+        }
+    }
+
+    static Event scalar_event(const yaml_event_t& event, unsigned line) {
+        const auto& scalar = event.data.scalar;
+        const std::string_view text(reinterpret_cast<const char*>(scalar.value), scalar.length);
+        // `!!str 5` and `! 5` are text; so is whatever is quoted.
+        const bool plain = scalar.style == YAML_PLAIN_SCALAR_STYLE && scalar.tag == nullptr;
+        return {.type = Event::Type::scalar,
+                .kind = plain ? kind_of_plain(text) : ScalarKind::text,
+                .plain = plain,
+                .line = line,
+                .text = std::string(text)};
+    }
+
+    std::optional<std::string> node(const yaml_char_t* anchor, const Event& event) {
+        if (anchor != nullptr) {
+            anchors_.begin(view(anchor));
+        }
+        if (!anchors_.record(event)) {
+            return "too much text under anchors";
+        }
+        return keys_.put(event);
+    }
+
+    std::optional<std::string> replay(std::string_view name) {
+        const auto* events = anchors_.find(name);
+        if (events == nullptr) {
+            return fmt::format("*{} has no anchor before it", name);
+        }
+        replayed_ += events->size();
+        if (replayed_ > most_alias_events) {
+            return "aliases expand to too much";
+        }
+        // A copy: an anchor around the alias records what is told again, which may move the map's vectors.
+        for (const Event& event : std::vector<Event>(*events)) {
+            if (auto problem = node(nullptr, event)) {
+                return problem;
+            }
+        }
+        return std::nullopt;
+    }
+
+    TextInput& input_;
+    std::string_view name_;
+    DocumentSink& sink_;
+    KeyTracker keys_;
+    Anchors anchors_;
+    std::size_t replayed_ = 0;
+    bool initialized_ = false;
+    yaml_parser_t parser_{};
+};
+
+}  // namespace
+
+Result<void> read_yaml(TextInput& input, std::string_view name, DocumentSink& sink) {
+    return YamlReader(input, name, sink).run();
+}
+
+}  // namespace podlane

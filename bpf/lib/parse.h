@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef PODLANE_BPF_PARSE_H
+#define PODLANE_BPF_PARSE_H
+
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "bpf/lib/csum.h"
+#include "bpf/lib/ctx.h"
+
+#define IPV4_FRAGMENT_OFFSET 0x1fff
+#define IPV4_MORE_FRAGMENTS  0x2000
+
+/* RFC 792; <linux/icmp.h> needs the C library. */
+enum icmp_type {
+	ICMP_ECHOREPLY = 0,
+	ICMP_DEST_UNREACH = 3,
+	ICMP_ECHO = 8,
+	ICMP_TIME_EXCEEDED = 11,
+	ICMP_PARAMETERPROB = 12,
+};
+
+struct icmp_header {
+	__u8 type;
+	__u8 code;
+	__sum16 checksum;
+	__be16 echo_id;
+	__be16 echo_sequence;
+};
+
+/* The ports of a flow as a packet names them; ICMP echo: the identifier in both. */
+struct flow_tuple {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+};
+
+enum packet_kind {
+	PACKET_DATAGRAM,   /* of a protocol in which any packet may be a flow's first: UDP, SCTP, ... */
+	PACKET_OPENING,    /* TCP SYN without ACK, ICMP echo request: only a flow's opener sends it */
+	PACKET_MIDFLOW,    /* any other TCP segment, ICMP echo reply */
+	PACKET_ICMP_ERROR, /* the tuple is that of the packet it is about, turned round: as if sent by the error's sender */
+};
+
+/* What the hooks need of an IPv4 packet, copied out of it once. */
+struct packet {
+	struct flow_tuple flow; /* of a fragment or a packet with IP options: addresses only */
+	__be32 source;
+	__be32 destination;
+	__u16 total_length;   /* bytes, host order */
+	__u16 segment_length; /* of one packet on the wire: of a GSO packet, what each segment will have */
+	__u8 ttl;
+	__u8 tos;
+	__u8 kind;        /* enum packet_kind */
+	bool is_fragment; /* first or later */
+	bool has_options;
+};
+
+static __always_inline bool is_plain(const struct packet *packet)
+{
+	return !packet->is_fragment && !packet->has_options;
+}
+
+/* Ports of TCP, UDP and SCTP stand in the first four bytes. False: truncated. */
+static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 offset, struct flow_tuple *flow)
+{
+	const __be16 *ports = packet_bytes(skb, offset, 4);
+
+	if (!ports)
+		return false;
+	flow->source_port = ports[0];
+	flow->destination_port = ports[1];
+	return true;
+}
+
+/* The tuple of the packet that an ICMP error quotes (RFC 792), turned round. */
+static __always_inline bool parse_quoted_flow(struct __sk_buff *skb, __u32 offset,
+					      struct flow_tuple *flow)
+{
+	const struct iphdr *quoted = packet_bytes(skb, offset, sizeof(*quoted));
+	struct flow_tuple forward = {};
+
+	if (!quoted)
+		return false;
+	flow->source = quoted->daddr;
+	flow->destination = quoted->saddr;
+	flow->protocol = quoted->protocol;
+	if (quoted->ihl != IPV4_HEADER_LENGTH / 4)
+		return true;
+	if (flow->protocol == IPPROTO_ICMP) {
+		const struct icmp_header *echo = packet_bytes(skb, offset + IPV4_HEADER_LENGTH, sizeof(*echo));
+
+		flow->source_port = flow->destination_port = echo ? echo->echo_id : 0;
+		return echo != NULL;
+	}
+	if (!parse_ports(skb, offset + IPV4_HEADER_LENGTH, &forward))
+		return false;
+	flow->source_port = forward.destination_port;
+	flow->destination_port = forward.source_port;
+	return true;
+}
+
+static __always_inline bool parse_icmp(struct __sk_buff *skb, __u32 offset, struct packet *packet)
+{
+	const struct icmp_header *icmp = packet_bytes(skb, offset, sizeof(*icmp));
+
+	if (!icmp)
+		return false;
+	switch (icmp->type) {
+	case ICMP_ECHO:
+	case ICMP_ECHOREPLY:
+		packet->kind = icmp->type == ICMP_ECHO ? PACKET_OPENING : PACKET_MIDFLOW;
+		packet->flow.source_port = packet->flow.destination_port = icmp->echo_id;
+		return true;
+	case ICMP_DEST_UNREACH:
+	case ICMP_TIME_EXCEEDED:
+	case ICMP_PARAMETERPROB:
+		packet->kind = PACKET_ICMP_ERROR;
+		return parse_quoted_flow(skb, offset + sizeof(*icmp), &packet->flow);
+	default:
+		return true;
+	}
+}
+
+/* Ports, kind, and the length that a GSO packet's segments will have. False: truncated. */
+static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset, struct packet *packet)
+{
+	__u32 header_length = sizeof(struct udphdr);
+
+	packet->kind = PACKET_DATAGRAM;
+	if (packet->flow.protocol == IPPROTO_TCP) {
+		const struct tcphdr *tcp = packet_bytes(skb, offset, sizeof(*tcp));
+
+		if (!tcp)
+			return false;
+		packet->kind = tcp->syn && !tcp->ack ? PACKET_OPENING : PACKET_MIDFLOW;
+		packet->flow.source_port = tcp->source;
+		packet->flow.destination_port = tcp->dest;
+		header_length = tcp->doff * 4;
+	} else if (packet->flow.protocol == IPPROTO_UDP || packet->flow.protocol == IPPROTO_SCTP) {
+		if (!parse_ports(skb, offset, &packet->flow))
+			return false;
+	} else if (packet->flow.protocol == IPPROTO_ICMP) {
+		return parse_icmp(skb, offset, packet);
+	}
+	if (skb->gso_size)
+		packet->segment_length = IPV4_HEADER_LENGTH + header_length + skb->gso_size;
+	return true;
+}
+
+/* Reads and checks the IPv4 header at `offset`, as RFC 1812, 5.2.2 demands of a router, and what follows it. */
+static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 offset,
+						   struct packet *packet)
+{
+	const struct iphdr *ip = packet_bytes(skb, offset, sizeof(*ip));
+
+	if (!ip)
+		return DROP_TRUNCATED;
+	packet->total_length = packet->segment_length = bpf_ntohs(ip->tot_len);
+	packet->has_options = ip->ihl > IPV4_HEADER_LENGTH / 4;
+	if (ip->version != 4 || ip->ihl < IPV4_HEADER_LENGTH / 4 || packet->total_length < ip->ihl * 4)
+		return DROP_BAD_IP_HEADER;
+	if (offset + packet->total_length > skb->len)
+		return DROP_TRUNCATED;
+	/* The checksum over options is left to the stack, which gets every packet that has them. */
+	if (!packet->has_options && ipv4_header_sum(ip) != 0xffff)
+		return DROP_BAD_IP_HEADER;
+
+	packet->source = packet->flow.source = ip->saddr;
+	packet->destination = packet->flow.destination = ip->daddr;
+	packet->flow.protocol = ip->protocol;
+	packet->ttl = ip->ttl;
+	packet->tos = ip->tos;
+	packet->is_fragment = ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS);
+	if (!is_plain(packet))
+		return DROP_NONE;
+	return parse_transport(skb, offset + IPV4_HEADER_LENGTH, packet) ? DROP_NONE : DROP_TRUNCATED;
+}
+
+/* How much of a packet the parsers look at behind `offset` of its IPv4 header: an ICMP error's quoted ports. */
+#define PARSED_LENGTH (2 * (IPV4_HEADER_LENGTH + sizeof(struct icmp_header)))
+
+#endif

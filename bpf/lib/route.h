@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef PODLANE_BPF_ROUTE_H
+#define PODLANE_BPF_ROUTE_H
+
+#include "bpf/lib/maps.h"
+
+static __always_inline __be32 network_mask(__u32 prefix_length)
+{
+	/* Shifted as 64 bits, so that a length of 0 needs no case of its own. */
+	return bpf_htonl((__u32)(0xffffffff00000000ULL >> (prefix_length & 63)));
+}
+
+/* The node whose podCIDR holds the address, or NULL. A hash look-up for each prefix length in use; mostly one. */
+static __always_inline const struct node_route *find_pod_cidr(__be32 address)
+{
+	__u32 zero = 0;
+	const struct pod_cidr_lengths *lengths = bpf_map_lookup_elem(&pod_cidr_lengths, &zero);
+
+	if (!lengths)
+		return NULL;
+	for (__u32 i = 0; i < POD_CIDR_LENGTHS_MAX; i++) {
+		struct pod_cidr_key key;
+		const struct node_route *route;
+
+		if (i >= lengths->count)
+			return NULL;
+		key.prefix_length = lengths->length[i];
+		key.address = address & network_mask(key.prefix_length);
+		route = bpf_map_lookup_elem(&nodes_by_pod_cidr, &key);
+		if (route)
+			return route;
+	}
+	return NULL;
+}
+
+static __always_inline bool is_cluster_address(__be32 address)
+{
+	struct network_key key = { .prefix_length = 32, .address = address };
+	const struct network_entry *network = bpf_map_lookup_elem(&networks_by_prefix, &key);
+
+	return network && network->network_class == NETWORK_CLUSTER;
+}
+
+/* Where an address lies, as seen from this node. */
+enum destination_kind {
+	DESTINATION_OUTSIDE,   /* not in the pod network */
+	DESTINATION_POD,       /* a pod of this node */
+	DESTINATION_NODE,      /* another node, or a pod of it */
+	DESTINATION_THIS_NODE, /* an address of this node itself */
+	DESTINATION_NOBODY,    /* in the cluster's pod networks, but neither a pod's nor a node's */
+};
+
+struct destination {
+	enum destination_kind kind;
+	const struct pod_endpoint *pod; /* of DESTINATION_POD */
+	const struct node_route *node;  /* of DESTINATION_NODE */
+};
+
+static __always_inline enum destination_kind find_node(__be32 address, const struct node_route **node)
+{
+	const struct node_route *route = find_pod_cidr(address);
+
+	if (route && route->path != NODE_PATH_LOCAL) {
+		*node = route;
+		return DESTINATION_NODE;
+	}
+	/* A node's own address; flannel's `.0`, this node's among them, lie in a podCIDR. */
+	*node = bpf_map_lookup_elem(&nodes_by_ipv4, &address);
+	if (*node)
+		return (*node)->path == NODE_PATH_LOCAL ? DESTINATION_THIS_NODE : DESTINATION_NODE;
+	return route || is_cluster_address(address) ? DESTINATION_NOBODY : DESTINATION_OUTSIDE;
+}
+
+static __always_inline struct destination find_destination(__be32 address)
+{
+	struct destination destination = { .kind = DESTINATION_POD };
+
+	destination.pod = bpf_map_lookup_elem(&pods_by_ipv4, &address);
+	if (!destination.pod)
+		destination.kind = find_node(address, &destination.node);
+	return destination;
+}
+
+/*
+ * Whether what claims to come from `source` may come out of a tunnel from `vtep`: it must lie in that node's
+ * podCIDRs or be that node's own address. Anything else could be injected by whoever reaches our port.
+ */
+static __always_inline enum drop_reason check_tunnel_source(__be32 vtep, __be32 source)
+{
+	const struct node_route *route = find_pod_cidr(source);
+
+	if (route && route->vtep == vtep && route->path != NODE_PATH_LOCAL)
+		return DROP_NONE;
+	route = bpf_map_lookup_elem(&nodes_by_ipv4, &source);
+	if (route && route->vtep == vtep && route->path != NODE_PATH_LOCAL)
+		return DROP_NONE;
+	route = bpf_map_lookup_elem(&nodes_by_ipv4, &vtep);
+	return route && route->path != NODE_PATH_LOCAL ? DROP_FOREIGN_INNER_SOURCE : DROP_UNKNOWN_VTEP;
+}
+
+#endif

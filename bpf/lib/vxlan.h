@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef PODLANE_BPF_VXLAN_H
+#define PODLANE_BPF_VXLAN_H
+
+#include <linux/udp.h>
+
+#include "bpf/lib/ctx.h"
+#include "bpf/lib/csum.h"
+#include "bpf/lib/ecn.h"
+
+/* RFC 7348, section 5. The kernel accepts exactly these flags, and so do we. */
+#define VXLAN_FLAGS 0x08000000
+
+struct vxlanhdr {
+	__be32 flags;
+	__be32 vni; /* 24 bits, then 8 reserved ones */
+};
+
+/* A packet with its outer headers, from the first byte of the frame; the inner IP header follows. */
+struct vxlan_frame {
+	struct ethhdr outer_ethernet;
+	struct iphdr outer_ip;
+	struct udphdr udp;
+	struct vxlanhdr vxlan;
+	struct ethhdr inner_ethernet;
+} __attribute__((packed));
+
+#define VXLAN_OVERHEAD   50 /* what encapsulation adds to the packet, bytes */
+#define VXLAN_INNER_IPV4 64 /* where the inner IP header stands in the frame */
+
+_Static_assert(sizeof(struct vxlan_frame) == VXLAN_INNER_IPV4, "the headers stand one behind the other");
+_Static_assert(VXLAN_INNER_IPV4 == ETH_HLEN + VXLAN_OVERHEAD, "only the outer Ethernet header is not overhead");
+
+/*
+ * A source port in the dynamic range (RFC 7348, section 5) from the hash of the flow: the underlay's ECMP and the
+ * peer's receive queues spread flows by it.
+ */
+static __always_inline __be16 vxlan_source_port(__u32 flow_hash)
+{
+	return bpf_htons(0xc000 | ((flow_hash ^ flow_hash >> 16) & 0x3fff));
+}
+
+static __always_inline void write_outer_ipv4(struct iphdr *ip, __be32 destination, __u16 total_length,
+					     __u8 tos)
+{
+	__builtin_memset(ip, 0, sizeof(*ip));
+	ip->version = 4;
+	ip->ihl = IPV4_HEADER_LENGTH / 4;
+	ip->tos = tos;
+	ip->tot_len = bpf_htons(total_length);
+	/* May be fragmented on its way, so the identification must differ (RFC 6864). */
+	ip->id = bpf_get_prandom_u32();
+	ip->ttl = 64;
+	ip->protocol = IPPROTO_UDP;
+	ip->saddr = config.node_address;
+	ip->daddr = destination;
+	ip->check = ~ipv4_header_sum(ip);
+}
+
+/* Fills the room in front of the inner IP header. The outer MACs are left to neighbour output. */
+static __always_inline bool write_outer_headers(struct __sk_buff *skb, const struct node_route *route,
+						__be16 source_port, __u8 tos)
+{
+	struct vxlan_frame *frame = packet_bytes(skb, 0, sizeof(*frame));
+	__u16 total_length = skb->len - ETH_HLEN;
+
+	if (!frame)
+		return false;
+	write_outer_ipv4(&frame->outer_ip, route->vtep, total_length, tos);
+	frame->udp.source = source_port;
+	frame->udp.dest = config.overlay_port;
+	frame->udp.len = bpf_htons(total_length - IPV4_HEADER_LENGTH);
+	frame->udp.check = 0; /* allowed over IPv4 (RFC 7348, section 5) */
+	frame->vxlan.flags = bpf_htonl(VXLAN_FLAGS);
+	frame->vxlan.vni = bpf_htonl(config.vni << 8);
+	__builtin_memcpy(frame->inner_ethernet.h_dest, route->vtep_mac, ETH_ALEN);
+#pragma unroll
+	for (int i = 0; i < ETH_ALEN; i++)
+		frame->inner_ethernet.h_source[i] = config.vtep_mac[i];
+	frame->inner_ethernet.h_proto = bpf_htons(ETH_P_IP);
+	return true;
+}
+
+/* Makes room for the outer headers so that segmentation offload goes on working. False: the kernel refused. */
+static __always_inline bool push_outer_headers(struct __sk_buff *skb)
+{
+	/*
+	 * Without the ENCAP flags bulk TCP stops; the L2 length is that of the inner Ethernet header alone. The kernel
+	 * refuses what is a tunnel packet already, as after our own decapsulation (a pod that forwards).
+	 */
+	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET |
+			    BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |
+			    BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
+
+	return bpf_skb_adjust_room(skb, VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags) == 0;
+}
+
+static __always_inline bool pop_outer_headers(struct __sk_buff *skb)
+{
+	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+
+	return bpf_skb_adjust_room(skb, -VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags) == 0;
+}
+
+#endif

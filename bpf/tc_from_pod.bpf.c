@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Ingress of the host side of a pod's veth pair: everything the pod sends.
+ *
+ *   ARP for the gateway          answered here
+ *   to a pod of this node        redirected into that pod
+ *   to another node or its pods  encapsulated, out of the underlay
+ *   anything else                the host's stack
+ */
+#include "bpf/lib/arp.h"
+#include "bpf/lib/flow.h"
+#include "bpf/lib/rewrite.h"
+#include "bpf/lib/route.h"
+#include "bpf/lib/vxlan.h"
+
+/* The sender, when the packet's source address and MAC are those of the pod behind this device. */
+static __always_inline const struct pod_endpoint *find_sender(struct __sk_buff *skb, __be32 source)
+{
+	const struct pod_endpoint *pod = bpf_map_lookup_elem(&pods_by_ipv4, &source);
+	const struct ethhdr *ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
+
+	if (!pod || !ethernet || pod->ifindex != skb->ifindex)
+		return NULL;
+	return same_mac(pod->mac, ethernet->h_source) ? pod : NULL;
+}
+
+/* Through the overlay device, for a kernel or a packet for which we cannot write the outer headers ourselves. */
+static __always_inline int encapsulate_by_device(struct __sk_buff *skb)
+{
+	skb->mark = MARK_FAST_PATH;
+	return bpf_redirect(config.overlay_ifindex, 0);
+}
+
+/* Point of no return: from here on the packet is ours. */
+static __always_inline int encapsulate(struct __sk_buff *skb, const struct packet *packet,
+				       const struct node_route *route)
+{
+	__be16 source_port = vxlan_source_port(bpf_get_hash_recalc(skb));
+	struct bpf_redir_neigh next_hop = { .nh_family = 2 /* AF_INET */, .ipv4_nh = route->next_hop };
+
+	count_path(skb, PATH_POD_TO_OVERLAY);
+	if (!route_ipv4(skb, ETH_HLEN, packet->tos))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_PACKET_WRITE_FAILED);
+	if (config.encapsulation == ENCAPSULATION_TUNNEL_DEVICE || !push_outer_headers(skb))
+		return encapsulate_by_device(skb);
+	if (!write_outer_headers(skb, route, source_port, ecn_encapsulated(packet->tos)))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_ENCAPSULATION_FAILED);
+	skb->mark = 0;
+	return bpf_redirect_neigh(route->ifindex, &next_hop, sizeof(next_hop), 0);
+}
+
+static __always_inline int send_to_node(struct __sk_buff *skb, const struct packet *packet,
+					const struct node_route *route)
+{
+	enum handover_reason handover = check_forwardable(packet, route->mtu);
+
+	if (handover != HANDOVER_NONE)
+		return hand_over(skb, DIRECTION_FROM_POD, handover);
+	if (route->path == NODE_PATH_UNREACHABLE)
+		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_PEER_UNREACHABLE);
+	if (!route->ifindex)
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NO_UNDERLAY_ROUTE);
+	return encapsulate(skb, packet, route);
+}
+
+static __always_inline int send_to_local_pod(struct __sk_buff *skb, const struct packet *packet,
+					     const struct pod_endpoint *pod)
+{
+	enum handover_reason handover = check_forwardable(packet, pod->mtu);
+	struct flow_key receiver = flow_key_to_pod(packet);
+
+	if (handover != HANDOVER_NONE)
+		return hand_over(skb, DIRECTION_FROM_POD, handover);
+	/* The receiver has a key of its own for the flow; its replies must find it. */
+	handover = claim_flow(packet, &receiver, FLOW_PENDING_TO_POD);
+	if (handover != HANDOVER_NONE)
+		return hand_over(skb, DIRECTION_FROM_POD, handover);
+	count_path(skb, PATH_POD_TO_LOCAL_POD);
+	return deliver_to_pod(skb, DIRECTION_FROM_POD, pod, packet->tos);
+}
+
+static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct flow_key sender = flow_key_from_pod(packet);
+	struct destination destination = find_destination(packet->destination);
+	enum handover_reason handover;
+
+	if (destination.kind == DESTINATION_THIS_NODE)
+		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_NODE_ADDRESS);
+	if (destination.kind == DESTINATION_NOBODY)
+		return refuse_packet(skb, DIRECTION_FROM_POD, DROP_NO_POD_ROUTE);
+	if (packet->has_options)
+		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_IP_OPTIONS);
+	if (packet->is_fragment)
+		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_FRAGMENT);
+	if (destination.kind == DESTINATION_OUTSIDE) {
+		if (packet->kind != PACKET_ICMP_ERROR)
+			await_flow(&sender, FLOW_PENDING_FROM_POD);
+		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_OUTSIDE);
+	}
+
+	handover = claim_flow(packet, &sender, FLOW_PENDING_FROM_POD);
+	if (handover != HANDOVER_NONE)
+		return hand_over(skb, DIRECTION_FROM_POD, handover);
+	if (destination.pod)
+		return send_to_local_pod(skb, packet, destination.pod);
+	if (destination.node)
+		return send_to_node(skb, packet, destination.node);
+	return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_OUTSIDE);
+}
+
+SEC("tc/ingress")
+int from_pod(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	enum drop_reason drop;
+
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
+		return answer_arp(skb);
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_UNSUPPORTED_ETHERTYPE);
+	if (!make_linear(skb, ETH_HLEN + PARSED_LENGTH))
+		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_PULL_FAILED);
+
+	drop = parse_ipv4(skb, ETH_HLEN, &packet);
+	if (drop != DROP_NONE)
+		return drop_packet(skb, DIRECTION_FROM_POD, drop);
+	if (!find_sender(skb, packet.source))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_SPOOFED_SOURCE);
+	return forward_ipv4(skb, &packet);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

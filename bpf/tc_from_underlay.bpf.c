@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Ingress of the underlay device: what the other nodes send.
+ *
+ *   not VXLAN on our port        passed on, untouched
+ *   not what a node may send     dropped
+ *   for a pod of this node       decapsulated and redirected into the pod
+ *   for the host, or slow        passed on: the overlay device takes it (tc_overlay.bpf.c checks it again)
+ */
+#include "bpf/lib/flow.h"
+#include "bpf/lib/rewrite.h"
+#include "bpf/lib/route.h"
+#include "bpf/lib/vxlan.h"
+
+/* The outer headers, after they were found good. */
+struct tunnel {
+	__be32 vtep; /* outer source */
+	__u8 tos;
+	bool has_checksum; /* UDP's, which only the stack verifies */
+};
+
+enum outer_kind {
+	OUTER_FOREIGN,    /* nothing to do with us */
+	OUTER_SLOW,       /* ours to look at once the stack has put it together */
+	OUTER_VXLAN,      /* UDP to our port */
+};
+
+/* What the frame is, by its outer IP header. Of what is not VXLAN to this node nothing further is read. */
+static __always_inline enum outer_kind classify_outer(struct __sk_buff *skb)
+{
+	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
+	const struct udphdr *udp;
+
+	if (!ip || ip->daddr != config.node_address || ip->protocol != IPPROTO_UDP || ip->version != 4)
+		return OUTER_FOREIGN;
+	if (ip->ihl != IPV4_HEADER_LENGTH / 4 ||
+	    (ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS)))
+		return OUTER_SLOW;
+	udp = packet_bytes(skb, ETH_HLEN + IPV4_HEADER_LENGTH, sizeof(*udp));
+	return udp && udp->dest == config.overlay_port ? OUTER_VXLAN : OUTER_FOREIGN;
+}
+
+static __always_inline enum drop_reason check_vxlan(struct __sk_buff *skb, struct tunnel *tunnel)
+{
+	const struct vxlan_frame *frame = packet_bytes(skb, 0, sizeof(*frame));
+	__u32 ip_length, vni_word;
+
+	if (!frame)
+		return DROP_TRUNCATED;
+	ip_length = bpf_ntohs(frame->outer_ip.tot_len);
+	if (ip_length + ETH_HLEN > skb->len)
+		return DROP_TRUNCATED;
+	if (ipv4_header_sum(&frame->outer_ip) != 0xffff)
+		return DROP_BAD_IP_HEADER;
+	vni_word = bpf_ntohl(frame->vxlan.vni);
+	if (ip_length != bpf_ntohs(frame->udp.len) + IPV4_HEADER_LENGTH || ip_length < VXLAN_OVERHEAD ||
+	    frame->vxlan.flags != bpf_htonl(VXLAN_FLAGS) || (vni_word & 0xff))
+		return DROP_BAD_VXLAN_HEADER;
+	if (vni_word >> 8 != config.vni)
+		return DROP_WRONG_VNI;
+	if (frame->inner_ethernet.h_proto != bpf_htons(ETH_P_IP))
+		return DROP_BAD_INNER_FRAME;
+	tunnel->vtep = frame->outer_ip.saddr;
+	tunnel->tos = frame->outer_ip.tos;
+	tunnel->has_checksum = frame->udp.check != 0;
+	return DROP_NONE;
+}
+
+static __always_inline enum drop_reason check_inner(struct __sk_buff *skb, const struct tunnel *tunnel,
+						    struct packet *inner)
+{
+	if (parse_ipv4(skb, VXLAN_INNER_IPV4, inner) != DROP_NONE)
+		return DROP_BAD_INNER_FRAME;
+	return check_tunnel_source(tunnel->vtep, inner->source);
+}
+
+/* Why the packet takes the way over the overlay device, or HANDOVER_NONE. */
+static __always_inline enum handover_reason check_fast_path(const struct tunnel *tunnel, const struct packet *inner,
+							    const struct pod_endpoint *pod)
+{
+	struct flow_key receiver = flow_key_to_pod(inner);
+	enum handover_reason handover;
+
+	if (!pod)
+		return HANDOVER_OVERLAY_HOST;
+	if (tunnel->has_checksum)
+		return HANDOVER_OUTER_CHECKSUM;
+	if (inner->has_options)
+		return HANDOVER_IP_OPTIONS;
+	if (inner->is_fragment)
+		return HANDOVER_FRAGMENT;
+	handover = check_forwardable(inner, pod->mtu);
+	if (handover != HANDOVER_NONE)
+		return handover;
+	return claim_flow(inner, &receiver, FLOW_PENDING_TO_POD);
+}
+
+/* Point of no return: from here on the packet is ours. */
+static __always_inline int decapsulate(struct __sk_buff *skb, const struct pod_endpoint *pod, __u8 tos)
+{
+	count_path(skb, PATH_OVERLAY_TO_POD);
+	if (!pop_outer_headers(skb))
+		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_DECAPSULATION_FAILED);
+	return deliver_to_pod(skb, DIRECTION_FROM_UNDERLAY, pod, tos);
+}
+
+SEC("tc/ingress")
+int from_underlay(struct __sk_buff *skb)
+{
+	struct tunnel tunnel = {};
+	struct packet inner = {};
+	const struct pod_endpoint *pod;
+	enum handover_reason handover;
+	enum drop_reason drop;
+	__u8 tos;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST)
+		return VERDICT_PASS;
+	if (!make_linear(skb, VXLAN_INNER_IPV4 + PARSED_LENGTH) || classify_outer(skb) != OUTER_VXLAN)
+		return VERDICT_PASS;
+
+	drop = check_vxlan(skb, &tunnel);
+	if (drop == DROP_NONE)
+		drop = check_inner(skb, &tunnel, &inner);
+	if (drop != DROP_NONE)
+		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, drop);
+
+	pod = bpf_map_lookup_elem(&pods_by_ipv4, &inner.destination);
+	handover = check_fast_path(&tunnel, &inner, pod);
+	if (handover != HANDOVER_NONE)
+		return hand_over(skb, DIRECTION_FROM_UNDERLAY, handover);
+	if (!ecn_decapsulated(tunnel.tos, inner.tos, &tos))
+		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_ECN_CONGESTED);
+	return decapsulate(skb, pod, tos);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

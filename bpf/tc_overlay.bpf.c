@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The overlay device, an `external` VXLAN device: the way of the host's own traffic and of everything that the fast
+ * path hands over. Inner packets pass here without outer headers, which the device writes and reads by the tunnel key.
+ *
+ *   to_overlay    egress: what the host sends or forwards to other nodes; sets the key
+ *   from_overlay  ingress: what came in by VXLAN on any interface, with any VNI; checks the key
+ */
+#include "bpf/lib/ecn.h"
+#include "bpf/lib/flow.h"
+#include "bpf/lib/rewrite.h"
+#include "bpf/lib/route.h"
+
+/* Size of struct bpf_tunnel_key before local_ipv4 joined it (Linux 6.0). */
+#define TUNNEL_KEY_OLD_SIZE offsetof(struct bpf_tunnel_key, local_ipv4)
+
+static __always_inline bool write_tunnel_key(struct __sk_buff *skb, const struct node_route *route)
+{
+	struct bpf_tunnel_key key = {
+		.tunnel_id = config.vni,
+		.remote_ipv4 = bpf_ntohl(route->vtep),
+		.local_ipv4 = bpf_ntohl(config.node_address),
+		.tunnel_ttl = 64,
+	};
+
+	/* An old kernel refuses the key with a source and takes the address that its routes prefer. */
+	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX) == 0 ||
+	       bpf_skb_set_tunnel_key(skb, &key, TUNNEL_KEY_OLD_SIZE, BPF_F_ZERO_CSUM_TX) == 0;
+}
+
+/* The stack forwarded or translated a packet of one of this node's pods: who owns the flow from now on? */
+static __always_inline void learn_leaving_flow(const struct packet *packet)
+{
+	struct flow_key sender = flow_key_from_pod(packet);
+
+	if (bpf_map_lookup_elem(&pods_by_ipv4, &packet->source))
+		learn_from_stack(packet, &sender, FLOW_PENDING_FROM_POD);
+}
+
+SEC("tc/egress")
+int to_overlay(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	struct destination destination;
+	enum drop_reason drop;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_UNSUPPORTED_ETHERTYPE);
+	if (!make_linear(skb, ETH_HLEN + PARSED_LENGTH))
+		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_TRUNCATED);
+	drop = parse_ipv4(skb, ETH_HLEN, &packet);
+	if (drop != DROP_NONE)
+		return drop_packet(skb, DIRECTION_TO_OVERLAY, drop);
+	destination = find_destination(packet.destination);
+	if (destination.kind != DESTINATION_NODE || !destination.node)
+		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_NO_POD_ROUTE);
+
+	if (skb->mark != MARK_FAST_PATH) {
+		count_path(skb, PATH_HOST_TO_OVERLAY);
+		learn_leaving_flow(&packet);
+	}
+	/* kube-proxy's mark would have the outer packet masqueraded (flannel#1279). */
+	skb->mark = 0;
+	if (!write_tunnel_key(skb, destination.node))
+		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_TUNNEL_KEY_FAILED);
+	if (!write_destination_mac(skb, destination.node->vtep_mac))
+		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_PACKET_WRITE_FAILED);
+	return VERDICT_PASS;
+}
+
+static __always_inline enum drop_reason check_tunnel_key(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_tunnel_key key = {};
+
+	if (bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_OLD_SIZE, 0))
+		return DROP_TUNNEL_KEY_FAILED;
+	if (key.tunnel_id != config.vni)
+		return DROP_WRONG_VNI;
+	return check_tunnel_source(bpf_htonl(key.remote_ipv4), packet->source);
+}
+
+/* Why the packet goes to the stack, or HANDOVER_NONE. */
+static __always_inline enum handover_reason check_fast_path(const struct packet *packet,
+							    const struct pod_endpoint *pod)
+{
+	struct flow_key receiver = flow_key_to_pod(packet);
+	enum handover_reason handover;
+
+	if (packet->has_options)
+		return HANDOVER_IP_OPTIONS;
+	if (packet->is_fragment)
+		return HANDOVER_FRAGMENT;
+	handover = check_forwardable(packet, pod->mtu);
+	if (handover != HANDOVER_NONE)
+		return handover;
+	return claim_flow(packet, &receiver, FLOW_PENDING_TO_POD);
+}
+
+static __always_inline int send_to_host(struct __sk_buff *skb, __be32 address)
+{
+	struct destination destination = find_destination(address);
+
+	/* The inner MAC is whatever the peer believes ours to be. */
+	bpf_skb_change_type(skb, PACKET_HOST);
+	if (destination.kind == DESTINATION_NOBODY)
+		return refuse_packet(skb, DIRECTION_FROM_OVERLAY, DROP_NO_POD_ROUTE);
+	count_path(skb, PATH_OVERLAY_TO_HOST);
+	return VERDICT_PASS;
+}
+
+SEC("tc/ingress")
+int from_overlay(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	const struct pod_endpoint *pod;
+	enum handover_reason handover;
+	enum drop_reason drop;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP) || !make_linear(skb, ETH_HLEN + PARSED_LENGTH) ||
+	    parse_ipv4(skb, ETH_HLEN, &packet) != DROP_NONE)
+		return drop_packet(skb, DIRECTION_FROM_OVERLAY, DROP_BAD_INNER_FRAME);
+	drop = check_tunnel_key(skb, &packet);
+	if (drop != DROP_NONE)
+		return drop_packet(skb, DIRECTION_FROM_OVERLAY, drop);
+
+	pod = bpf_map_lookup_elem(&pods_by_ipv4, &packet.destination);
+	if (!pod)
+		return send_to_host(skb, packet.destination);
+	handover = check_fast_path(&packet, pod);
+	if (handover != HANDOVER_NONE) {
+		bpf_skb_change_type(skb, PACKET_HOST);
+		return hand_over(skb, DIRECTION_FROM_OVERLAY, handover);
+	}
+	/* The device has merged the outer ECN mark into the inner one already. */
+	count_path(skb, PATH_OVERLAY_TO_POD);
+	return deliver_to_pod(skb, DIRECTION_FROM_OVERLAY, pod, packet.tos);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

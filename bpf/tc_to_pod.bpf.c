@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Egress of the host side of a pod's veth pair: what reaches the pod from the host's stack (the fast path redirects
+ * past this hook). Learns that such flows are the stack's; changes nothing.
+ */
+#include "bpf/lib/flow.h"
+#include "bpf/lib/rewrite.h"
+
+/* A packet of a pod of this node that was handed up and comes down unchanged: both pods' flows become ours. */
+static __always_inline bool came_unchanged_from_local_pod(const struct packet *packet)
+{
+	struct flow_key sender = flow_key_from_pod(packet);
+	const struct flow_entry *entry = bpf_map_lookup_elem(&flow_owners, &sender);
+
+	if (!entry || entry->owner != FLOW_OWNER_UNDECIDED || !(entry->pending & FLOW_PENDING_FROM_POD))
+		return false;
+	set_owner(&sender, FLOW_OWNER_FAST);
+	return true;
+}
+
+SEC("tc/egress")
+int to_pod(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	struct flow_key receiver;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP) || !make_linear(skb, ETH_HLEN + PARSED_LENGTH))
+		return VERDICT_PASS;
+	if (parse_ipv4(skb, ETH_HLEN, &packet) != DROP_NONE || !is_plain(&packet))
+		return VERDICT_PASS;
+
+	receiver = flow_key_to_pod(&packet);
+	if (packet.kind != PACKET_ICMP_ERROR && came_unchanged_from_local_pod(&packet))
+		set_owner(&receiver, FLOW_OWNER_FAST);
+	else
+		learn_from_stack(&packet, &receiver, FLOW_PENDING_TO_POD);
+	return VERDICT_PASS;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

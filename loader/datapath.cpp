@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "loader/datapath.h"
+
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdarg>
+#include <cstdio>
+#include <deque>
+#include <functional>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "tc_from_pod.skel.h"
+#include "tc_from_underlay.skel.h"
+#include "tc_overlay.skel.h"
+#include "tc_to_pod.skel.h"
+#include "tc_to_underlay.skel.h"
+
+namespace podlane {
+namespace {
+
+// libbpf's own words, of which the last ones say why a load failed. One load at a time, in one thread.
+class LibbpfMessages {
+public:
+    LibbpfMessages() : previous_(libbpf_set_print(&LibbpfMessages::print)) { lines().clear(); }
+    LibbpfMessages(const LibbpfMessages&) = delete;
+    LibbpfMessages& operator=(const LibbpfMessages&) = delete;
+    ~LibbpfMessages() { libbpf_set_print(previous_); }
+
+    [[nodiscard]] static std::string last() {
+        std::string text;
+        for (const auto& line : lines()) {
+            text += "\n  " + line;
+        }
+        return text;
+    }
+
+private:
+    static constexpr std::size_t kept = 12;
+
+    static std::deque<std::string>& lines() {
+        static std::deque<std::string> collected;
+        return collected;
+    }
+
+    static int print(libbpf_print_level level, const char* format, va_list arguments) {
+        if (level == LIBBPF_DEBUG) {
+            return 0;
+        }
+        std::array<char, 4096> buffer{};
+        const int length = std::vsnprintf(buffer.data(), buffer.size(), format, arguments);
+        std::string_view text(buffer.data(), std::min(buffer.size() - 1, static_cast<std::size_t>(std::max(length, 0))));
+        for (auto end = text.find('\n'); !text.empty(); end = text.find('\n')) {
+            lines().emplace_back(text.substr(0, end));
+            text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+        }
+        while (lines().size() > kept) {
+            lines().pop_front();
+        }
+        return length;
+    }
+
+    libbpf_print_fn_t previous_;
+};
+
+// Sole owner of a libbpf skeleton.
+template <typename Skeleton>
+struct DestroySkeleton {
+    void operator()(Skeleton* skeleton) const { Skeleton::destroy(skeleton); }
+};
+template <typename Skeleton>
+using SkeletonPointer = std::unique_ptr<Skeleton, DestroySkeleton<Skeleton>>;
+
+constexpr std::array shared_maps = {
+#define PODLANE_MAP_NAME(name, ...) std::string_view(#name),
+    PODLANE_MAPS(PODLANE_MAP_NAME)
+#undef PODLANE_MAP_NAME
+};
+
+Result<void> pin_maps(bpf_object* object, const PinDirectory& pins) {
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        const std::string_view name = bpf_map__name(map);
+        if (std::ranges::find(shared_maps, name) == shared_maps.end()) {
+            continue;  // read-only data: of this load alone
+        }
+        if (const int error = bpf_map__set_pin_path(map, pins.map(name).c_str()); error != 0) {
+            return fail_errno(-error, "set the pin path of map {}", name);
+        }
+    }
+    return {};
+}
+
+template <typename Skeleton>
+Result<SkeletonPointer<Skeleton>> load_object(const PinDirectory& pins, const datapath_config& config) {
+    const LibbpfMessages messages;
+    SkeletonPointer<Skeleton> skeleton(Skeleton::open(nullptr));
+    if (!skeleton) {
+        return fail_errno(errno, "open a BPF object");
+    }
+    const std::string_view name = bpf_object__name(skeleton->obj);
+    skeleton->rodata_config->config = config;
+    if (auto pinned = pin_maps(skeleton->obj, pins); !pinned) {
+        return std::unexpected(pinned.error());
+    }
+    if (const int error = Skeleton::load(skeleton.get()); error != 0) {
+        const auto reason = std::generic_category().message(-error);
+        return std::unexpected(
+            Error{-error, fmt::format("load BPF object {}: {}{}", name, reason, LibbpfMessages::last())});
+    }
+    return skeleton;
+}
+
+}  // namespace
+
+struct Datapath::Objects {
+    SkeletonPointer<tc_from_pod> from_pod;
+    SkeletonPointer<tc_to_pod> to_pod;
+    SkeletonPointer<tc_from_underlay> from_underlay;
+    SkeletonPointer<tc_to_underlay> to_underlay;
+    SkeletonPointer<tc_overlay> overlay;
+};
+
+Datapath::Datapath(std::unique_ptr<Objects> objects) : objects_(std::move(objects)) {}
+Datapath::Datapath(Datapath&&) noexcept = default;
+Datapath& Datapath::operator=(Datapath&&) noexcept = default;
+Datapath::~Datapath() = default;
+
+Result<Datapath> Datapath::load(const PinDirectory& pins, const datapath_config& config) {
+    auto objects = std::make_unique<Objects>();
+    const auto load_into = [&]<typename Skeleton>(SkeletonPointer<Skeleton>& target) -> Result<void> {
+        auto loaded = load_object<Skeleton>(pins, config);
+        if (!loaded) {
+            return std::unexpected(loaded.error());
+        }
+        target = std::move(*loaded);
+        return {};
+    };
+    // std::expected has no monadic operations in g++ 12.
+    for (const auto& step : std::initializer_list<std::function<Result<void>()>>{
+             [&] { return load_into(objects->from_pod); },
+             [&] { return load_into(objects->to_pod); },
+             [&] { return load_into(objects->from_underlay); },
+             [&] { return load_into(objects->to_underlay); },
+             [&] { return load_into(objects->overlay); },
+         }) {
+        if (auto loaded = step(); !loaded) {
+            return std::unexpected(loaded.error());
+        }
+    }
+    return Datapath(std::move(objects));
+}
+
+int Datapath::program_fd(Hook hook) const {
+    const bpf_program* program = nullptr;
+    switch (hook) {
+        case Hook::from_pod:
+            program = objects_->from_pod->progs.from_pod;
+            break;
+        case Hook::to_pod:
+            program = objects_->to_pod->progs.to_pod;
+            break;
+        case Hook::from_underlay:
+            program = objects_->from_underlay->progs.from_underlay;
+            break;
+        case Hook::to_underlay:
+            program = objects_->to_underlay->progs.to_underlay;
+            break;
+        case Hook::from_overlay:
+            program = objects_->overlay->progs.from_overlay;
+            break;
+        case Hook::to_overlay:
+            program = objects_->overlay->progs.to_overlay;
+            break;
+    }
+    return bpf_program__fd(program);
+}
+
+}  // namespace podlane

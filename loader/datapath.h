@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "loader/attach.h"
+#include "loader/bpffs.h"
+#include "maps/base/result.h"
+#include "maps/spec.h"
+
+namespace podlane {
+
+// The loaded programs, with the pinned maps behind them. Goes away without a trace in the kernel, but for the pins
+// and whatever an Attacher attached.
+class Datapath {
+public:
+    // Opens, configures and loads every program; creates and pins the maps that are not pinned yet, and takes over
+    // those that are. `pins` must have been created. An error names the program and ends with the verifier's words.
+    [[nodiscard]] static Result<Datapath> load(const PinDirectory& pins, const datapath_config& config);
+
+    Datapath(Datapath&&) noexcept;
+    Datapath& operator=(Datapath&&) noexcept;
+    Datapath(const Datapath&) = delete;
+    Datapath& operator=(const Datapath&) = delete;
+    ~Datapath();
+
+    // The program of a hook; the datapath keeps it.
+    [[nodiscard]] int program_fd(Hook hook) const;
+
+private:
+    struct Objects;
+    explicit Datapath(std::unique_ptr<Objects> objects);
+    std::unique_ptr<Objects> objects_;
+};
+
+}  // namespace podlane

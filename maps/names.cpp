@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "maps/names.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace podlane {
+
+std::string name_of(Names names, unsigned value) {
+    const auto found = std::ranges::find(names, value, &NamedValue::value);
+    return found != names.end() ? std::string(found->name) : std::to_string(value);
+}
+
+std::optional<unsigned> value_of(Names names, std::string_view text) {
+    const auto found = std::ranges::find(names, text, &NamedValue::name);
+    if (found != names.end()) {
+        return found->value;
+    }
+    unsigned number = 0;
+    const char* const last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, number);
+    return error == std::errc{} && end == last && !text.empty() ? std::optional(number) : std::nullopt;
+}
+
+std::string joined(Names names) {
+    std::string list;
+    for (const NamedValue& one : names) {
+        list += fmt::format("{}{}", list.empty() ? "" : ", ", one.name);
+    }
+    return list;
+}
+
+// No default below: the compiler names an enumerator that has no name yet.
+std::string name_of(node_path path) {
+    switch (path) {
+        case NODE_PATH_LOCAL:
+            return "local";
+        case NODE_PATH_VXLAN:
+            return "vxlan";
+        case NODE_PATH_DIRECT:
+            return "direct";
+        case NODE_PATH_UNREACHABLE:
+            return "unreachable";
+    }
+    return std::to_string(static_cast<unsigned>(path));
+}
+
+std::string name_of(flow_owner owner) {
+    switch (owner) {
+        case FLOW_OWNER_UNDECIDED:
+            return "undecided";
+        case FLOW_OWNER_FAST:
+            return "fast";
+        case FLOW_OWNER_STACK:
+            return "stack";
+    }
+    return std::to_string(static_cast<unsigned>(owner));
+}
+
+std::string name_of(flow_pending direction) {
+    switch (direction) {
+        case FLOW_PENDING_FROM_POD:
+            return "from-pod";
+        case FLOW_PENDING_TO_POD:
+            return "to-pod";
+    }
+    return std::to_string(static_cast<unsigned>(direction));
+}
+
+std::string name_of(network_class network) {
+    switch (network) {
+        case NETWORK_CLUSTER:
+            return "cluster";
+    }
+    return std::to_string(static_cast<unsigned>(network));
+}
+
+}  // namespace podlane

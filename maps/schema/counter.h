@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef PODLANE_SCHEMA_COUNTER_H
+#define PODLANE_SCHEMA_COUNTER_H
+
+#include <linux/types.h>
+
+/*
+ * Where a packet was seen, written once: X(NAME, "text for people"). "from" and "to" are the host's point of view
+ * of the pod, the underlay and the overlay device.
+ */
+#define DIRECTIONS(X)                                                                              \
+	X(FROM_POD, "from-pod")                                                                    \
+	X(TO_POD, "to-pod")                                                                        \
+	X(FROM_UNDERLAY, "from-underlay")                                                          \
+	X(TO_UNDERLAY, "to-underlay")                                                              \
+	X(FROM_OVERLAY, "from-overlay")                                                            \
+	X(TO_OVERLAY, "to-overlay")
+
+enum direction {
+#define X(name, text) DIRECTION_##name,
+	DIRECTIONS(X)
+#undef X
+	DIRECTION_COUNT,
+};
+
+/* What the programs did with a packet that they forwarded themselves. Index of path_counters. */
+#define FORWARD_PATHS(X)                                                                           \
+	X(POD_TO_LOCAL_POD, "pod-to-local-pod")                                                    \
+	X(POD_TO_OVERLAY, "pod-to-overlay")                                                        \
+	X(OVERLAY_TO_POD, "overlay-to-pod")                                                        \
+	X(HOST_TO_OVERLAY, "host-to-overlay")                                                      \
+	X(OVERLAY_TO_HOST, "overlay-to-host")                                                      \
+	X(ARP_ANSWERED, "arp-answered")
+
+enum forward_path {
+#define X(name, text) PATH_##name,
+	FORWARD_PATHS(X)
+#undef X
+	PATH_COUNT,
+};
+
+/* Key of drop_counters and handover_counters. */
+struct reason_key {
+	__u16 reason;    /* enum drop_reason or enum handover_reason */
+	__u16 direction; /* enum direction */
+};
+
+struct packet_counter {
+	__u64 packets;
+	__u64 bytes; /* of the frame as the hook saw it, Ethernet header included */
+};
+
+_Static_assert(sizeof(struct reason_key) == 4, "no implicit padding");
+_Static_assert(sizeof(struct packet_counter) == 16, "no implicit padding");
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef PODLANE_SCHEMA_POD_H
+#define PODLANE_SCHEMA_POD_H
+
+#include <linux/if_ether.h>
+#include <linux/types.h>
+
+/*
+ * Value of pods_by_ipv4: a pod of this node. Key: __be32 address.
+ * The same entry says where a packet for the address goes, and who may send from it.
+ */
+struct pod_endpoint {
+	__u32 ifindex;           /* host side of the pod's veth pair */
+	__u32 mtu;               /* of the pod's interface, bytes of IP */
+	__be32 gateway;          /* answered by ARP with host_mac */
+	__u8 mac[ETH_ALEN];      /* the pod's */
+	__u8 host_mac[ETH_ALEN]; /* of the host side: the pod's view of its gateway */
+};
+
+_Static_assert(sizeof(struct pod_endpoint) == 24, "no implicit padding");
+
+#endif

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# scripts/bench.sh overlay [OPTIONS]: the wire, the kernel's own path as flannel sets it up, and podlane (real agents,
+# pods attached by the CNI plugin), side by side in one run. Prints medians and ratios; only ratios mean anything.
+# Runs as root, in network namespaces of its own.
+#
+#   --rounds N         interleaved rounds (default 5)
+#   --seconds S        length of one measurement (default 1)
+#   --quick            3 rounds of 0.4 s: a first look, with wide scatter
+#   --services A,B,..  numbers of kube-proxy services for connect-request-close (default 0,1000,5000)
+#   --setups A,B,..    of raw, flannel, podlane (default all)
+#   --json FILE        every single value, medians, ratios and floors
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+case ${1:-} in
+overlay)
+  shift
+  # shellcheck source=test/bench/overlay.sh
+  source "$project_dir/test/bench/overlay.sh"
+  overlay_main "$@"
+  ;;
+-h | --help)
+  print_help
+  ;;
+*)
+  usage_error "say which benchmark: overlay"
+  ;;
+esac

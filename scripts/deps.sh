@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building, running and testing podlane need.
+# Fast when nothing is missing: then it neither updates lists nor asks the mirror.
+set -euo pipefail
+
+packages=(
+  # build
+  cmake ninja-build g++ pkg-config clang-19 clang-format-19 clang-tidy-19 llvm-19
+  libmnl-dev libcurl4-openssl-dev nlohmann-json3-dev libyaml-dev libyaml-cpp-dev libcli11-dev libfmt-dev
+  libmicrohttpd-dev libelf-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libclang-rt-19-dev
+  # run and test
+  containernetworking-plugins iproute2 iptables nftables conntrack iputils-ping iputils-arping
+  tcpdump ethtool util-linux procps kmod python3 python3-yaml python3-scapy shellcheck curl ca-certificates
+)
+# Newer than Debian 12 has them: libbpf >= 1.4 (TCX links), the bpftool that writes skeletons for it, kernel headers.
+backported=(libbpf-dev bpftool linux-libc-dev)
+libbpf_minimum=1.4
+
+installed() { dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
+
+missing=()
+for package in "${packages[@]}"; do
+  installed "$package" || missing+=("$package")
+done
+
+libbpf_version() { dpkg-query -W -f='${Version}' libbpf-dev 2>/dev/null | sed 's/^[0-9]*://'; }
+need_backports=false
+if ! installed bpftool || ! dpkg --compare-versions "$(libbpf_version || echo 0)" ge "$libbpf_minimum"; then
+  need_backports=true
+fi
+
+if [[ ${#missing[@]} -eq 0 && $need_backports == false ]]; then
+  exit 0
+fi
+if [[ $(id -u) -ne 0 ]]; then
+  echo "scripts/deps.sh: must run as root to install: ${missing[*]} ${backported[*]}" >&2
+  exit 1
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck source=/dev/null
+codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+options=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+
+# apt with the configured sources and, beside them, the release's backports from the same mirror. The extra
+# source lives in a state of our own, so that the machine's apt configuration stays as it is.
+with_backports() {
+  local mirror keyring state=/var/cache/podlane/apt
+  mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+    awk -v release="$codename" '$2 == release { print $1; exit }')
+  if [[ -z $mirror ]]; then
+    echo "scripts/deps.sh: no apt source for Debian $codename is configured" >&2
+    exit 1
+  fi
+  keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  mkdir -p "$state/lists/partial"
+  printf 'deb [signed-by=%s] %s %s main\ndeb [signed-by=%s] %s %s-backports main\n' \
+    "$keyring" "$mirror" "$codename" "$keyring" "$mirror" "$codename" >"$state/sources.list"
+  options+=(-o Dir::State::Lists="$state/lists" -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null)
+  apt-get "${options[@]}" -q update
+  apt-get "${options[@]}" -q install -y --no-install-recommends -t "$codename-backports" "${backported[@]}"
+}
+
+if [[ ${#missing[@]} -gt 0 ]]; then
+  apt-get "${options[@]}" -q update
+  apt-get "${options[@]}" -q install -y --no-install-recommends "${missing[@]}"
+fi
+if [[ $need_backports == true ]]; then
+  if dpkg --compare-versions "$(apt-cache policy libbpf-dev | awk '/Candidate/ { print $2 }' | sed 's/^[0-9]*://')" ge "$libbpf_minimum"; then
+    apt-get "${options[@]}" -q install -y --no-install-recommends "${backported[@]}"
+  else
+    with_backports
+  fi
+fi

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds, and runs tests: scripts/test.sh [unit|prog|net|vm|fuzz]...
+#
+#   unit  no privileges
+#   prog  BPF programs by BPF_PROG_TEST_RUN; root
+#   net   network namespaces and real traffic; root
+#   fuzz  each target of test/fuzz for FUZZ_SECONDS (20), under AddressSanitizer and UndefinedBehaviorSanitizer
+#   vm    other kernels in virtual machines
+#
+# Without a name: unit, prog, net and fuzz. The last line is "N passed, N failed, N skipped", over all suites. The
+# exit status is 0 when something passed and nothing failed. GTEST_FILTER narrows a run, as in googletest; logs are
+# left in <build>/test-logs.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+# What each suite may take at most, seconds: several times what it needs.
+declare -A time_limit=([unit]=180 [prog]=180 [net]=600)
+fuzz_seconds=${FUZZ_SECONDS:-20}
+fuzz_dir=$build_dir-fuzz
+log_dir=$build_dir/test-logs
+
+passed=0
+failed=0
+skipped=0
+
+count() { # PASSED FAILED SKIPPED
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+  skipped=$((skipped + $3))
+}
+
+finish() {
+  echo "$passed passed, $failed failed, $skipped skipped"
+  [[ $failed -eq 0 && $passed -gt 0 ]]
+  exit
+}
+
+# run_program SUITE PROGRAM: one googletest program, within its suite's time.
+run_program() {
+  local suite=$1 program=$2 status=0 totals started=$SECONDS
+  local log=$log_dir/$suite.log report=$log_dir/$suite.json
+  mkdir -p "$log_dir"
+  rm -f "$report"
+  timeout --kill-after=10 "${time_limit[$suite]}" "$program" --gtest_output="json:$report" --gtest_color=no \
+    >"$log" 2>&1 </dev/null || status=$?
+  totals=$("$project_dir/scripts/lib/gtest_totals.py" "$report" "$log" "$status") || totals="0 1 0"
+  echo "$suite: $totals (passed, failed, skipped) in $((SECONDS - started)) s"
+  # shellcheck disable=SC2086 # three numbers
+  count $totals
+}
+
+# run_fuzz_target PROGRAM: from its corpus, when it has one. New inputs and crashes stay in the build folder.
+run_fuzz_target() {
+  local program=$1 name corpus found
+  name=$(basename "$program")
+  corpus=$project_dir/test/fuzz/corpus/$name
+  found=$fuzz_dir/found/$name
+  mkdir -p "$found" "$log_dir"
+  local folders=("$found")
+  if [[ -d $corpus ]]; then folders+=("$corpus"); fi
+  if timeout --kill-after=10 $((fuzz_seconds + 60)) "$program" -max_total_time="$fuzz_seconds" -timeout=10 \
+    -rss_limit_mb=2048 -artifact_prefix="$fuzz_dir/crash-$name-" "${folders[@]}" >"$log_dir/$name.log" 2>&1; then
+    echo "fuzz $name: $(grep -c . <(ls "$found")) inputs found, no crash"
+  else
+    echo "FAILED fuzz $name:" >&2
+    tail -n 40 "$log_dir/$name.log" >&2
+    return 1
+  fi
+}
+
+build_fuzz_targets() {
+  local log=$fuzz_dir/build.log
+  mkdir -p "$fuzz_dir"
+  if ! { CC=clang-19 CXX=clang++-19 cmake -S "$project_dir" -B "$fuzz_dir" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DPODLANE_FUZZ=ON -DPODLANE_SANITIZE=ON -DCMAKE_CXX_FLAGS=-fsanitize=fuzzer-no-link && cmake --build "$fuzz_dir" --target fuzz_targets; } >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    echo "FAILED: the fuzz targets do not build" >&2
+    return 1
+  fi
+}
+
+suite_fuzz() {
+  local target pids=() pid
+  build_fuzz_targets || { count 0 1 0; return; }
+  for target in "$fuzz_dir"/bin/*_fuzz; do
+    if [[ ! -x $target ]]; then continue; fi
+    run_fuzz_target "$target" &
+    pids+=($!)
+    # As many at a time as there are processors.
+    while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do sleep 0.2; done
+  done
+  for pid in "${pids[@]}"; do
+    if wait "$pid"; then count 1 0 0; else count 0 1 0; fi
+  done
+}
+
+suite_vm() {
+  echo "SKIPPED vm: there are no virtual machine tests yet" >&2
+  count 0 0 1
+}
+
+suites=("$@")
+for suite in "${suites[@]}"; do
+  case $suite in
+    unit | prog | net | vm | fuzz) ;;
+    -h | --help)
+      print_help
+      exit 0
+      ;;
+    *) usage_error "no test suite \"$suite\"" ;;
+  esac
+done
+if [[ ${#suites[@]} -eq 0 ]]; then
+  suites=(unit prog net fuzz)
+fi
+
+# In a subshell: a failed build ends only that, and is counted.
+if [[ ${suites[*]} != vm && ${suites[*]} != fuzz ]] && ! (build_programs all); then
+  count 0 1 0
+  finish
+fi
+for suite in "${suites[@]}"; do
+  echo "== $suite"
+  case $suite in
+    fuzz) suite_fuzz ;;
+    vm) suite_vm ;;
+    *) run_program "$suite" "$bin_dir/${suite}_tests" ;;
+  esac
+done
+finish

@@ -1,0 +1,223 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the script that sources this
+# SPDX-License-Identifier: Apache-2.0
+# `scripts/bench.sh overlay`: brings the set-ups up beside each other, measures them in turn, hands over to report.py.
+# Sourced by scripts/bench.sh.
+
+bench_prefix=podlane-bench
+bench_dir=/run/podlane-bench
+bench_lock=/run/podlane-bench.lock
+traffic_program=$bin_dir/traffic
+# One server per CPU and set-up. The client is always on CPU 0: port 7000 is the same CPU, 7001 another one.
+server_cpus=(0 1)
+first_port=7000
+
+for bench_part in scripts/lib/{netns,cni,cluster}.sh test/bench/setup_{raw,flannel,podlane}.sh; do
+  # shellcheck source=/dev/null
+  source "$project_dir/$bench_part"
+done
+
+# name | traffic test | server's CPU | mode of the underlay. Modes: see underlay_mode.
+overlay_metrics=(
+  'rr_same_cpu      rr      0  offloads'
+  'rr_across_cpus   rr      1  offloads'
+  'stream_tso       stream  1  offloads'
+  'udp_64           udp     1  offloads'
+  'crr_services_0   crr     0  offloads'
+  'stream_wire_gro  stream  1  wire-gro'
+  'stream_wire      stream  1  wire'
+)
+
+parse_overlay_options() {
+  rounds=5 seconds=1 json_file='' services=0,1000,5000 setups=raw,flannel,podlane
+  while (($# > 0)); do
+    case $1 in
+    --quick) rounds=3 seconds=0.4 ;;
+    --rounds | --seconds | --services | --setups | --json)
+      (($# >= 2)) || usage_error "$1 needs a value"
+      case $1 in
+      --rounds) rounds=$2 ;;
+      --seconds) seconds=$2 ;;
+      --services) services=$2 ;;
+      --setups) setups=$2 ;;
+      --json) json_file=$2 ;;
+      esac
+      shift
+      ;;
+    -h | --help) print_help && exit 0 ;;
+    *) usage_error "unknown option $1" ;;
+    esac
+    shift
+  done
+  check_overlay_options
+}
+
+check_overlay_options() {
+  local setup
+  [[ $rounds =~ ^[1-9][0-9]{0,2}$ ]] || usage_error "--rounds $rounds: not a number from 1 to 999"
+  [[ $seconds =~ ^[0-9]{1,3}(\.[0-9]+)?$ && $seconds =~ [1-9] ]] || usage_error "--seconds $seconds: not a length of time"
+  [[ $services =~ ^[0-9]{1,5}(,[0-9]{1,5})*$ ]] || usage_error "--services $services: not numbers with commas"
+  IFS=, read -ra service_counts <<<"$services"
+  IFS=, read -ra setup_names <<<"$setups"
+  for setup in "${setup_names[@]}"; do
+    [[ $setup =~ ^(raw|flannel|podlane)$ ]] || usage_error "--setups: no set-up is called '$setup'"
+  done
+  ((${#setup_names[@]} > 0)) || usage_error "--setups names none"
+  if [[ -n $json_file ]]; then
+    : >>"$json_file" || die "cannot write $json_file"
+  fi
+}
+
+# The namespaces of a benchmark, also of one that was killed, its processes, and its files.
+sweep() {
+  local namespace pidfile setup
+  for pidfile in "$bench_dir"/servers/*.pid; do
+    stop_daemon "$pidfile" "$traffic_program"
+  done
+  for setup in raw flannel podlane; do
+    "${setup}_down"
+  done
+  for namespace in "${raw_namespaces[@]}" "${flannel_namespaces[@]}" "${podlane_namespaces[@]}"; do
+    ns_delete "$namespace"
+  done
+  rm -rf "$bench_dir"
+}
+
+set_up_all() {
+  local setup cpu server_ns address pidfile
+  mkdir -p "$bench_dir/servers"
+  for setup in "${setup_names[@]}"; do
+    "${setup}_up"
+    server_ns=${setup}_server_ns address=${setup}_server_address
+    for cpu in "${server_cpus[@]}"; do
+      pidfile=$bench_dir/servers/$setup-$cpu.pid
+      ns_daemon "${!server_ns}" "$pidfile" "$bench_dir/servers/log" "$traffic_program" server \
+        --address "${!address}" --port "$((first_port + cpu))" --cpu "$cpu"
+    done
+  done
+}
+
+# underlay_mode MODE: of the wire between the nodes, in every set-up.
+#   offloads   segments of up to 64 KiB pass unsplit, as with a NIC that segments and aggregates
+#   wire-gro   split to wire size by the sender's stack, aggregated by the receiver's
+#   wire       split to wire size, not aggregated on the underlay
+underlay_mode() {
+  local setup namespaces namespace features
+  case $1 in
+  offloads) features=(tso on gro off) ;;
+  wire-gro) features=(tso off gro on) ;;
+  wire) features=(tso off gro off) ;;
+  esac
+  for setup in "${setup_names[@]}"; do
+    namespaces="${setup}_underlay_ns[@]"
+    for namespace in "${!namespaces}"; do
+      in_ns "$namespace" ethtool -K eth0 "${features[@]}"
+    done
+  done
+  # An agent may follow what the device can do.
+  sleep 0.3
+}
+
+# load_services COUNT: kube-proxy's rules on every node that has kube-proxy; flannel's own rules stay.
+load_services() {
+  local setup namespaces namespace index
+  python3 "$project_dir/test/bench/kube_proxy_rules.py" "$1" >"$bench_dir/rules"
+  for setup in "${setup_names[@]}"; do
+    [[ $setup != raw ]] || continue
+    namespaces="${setup}_underlay_ns[@]" index=0
+    for namespace in "${!namespaces}"; do
+      index=$((index + 1))
+      in_ns "$namespace" iptables-restore <"$bench_dir/rules"
+      if [[ $setup == flannel ]]; then
+        flannel_rules "10.244.$index.0/24" 10.244.0.0/16 | in_ns "$namespace" iptables-restore --noflush
+      fi
+    done
+  done
+}
+
+# What earlier connections left in conntrack would slow later rounds down.
+forget_connections() {
+  local namespaces="$1_underlay_ns[@]" namespace
+  for namespace in "${!namespaces}"; do
+    in_ns "$namespace" conntrack -F >/dev/null 2>&1 || true
+  done
+}
+
+# measure SETUP ROUND METRIC TEST CPU: one line of $bench_dir/results.
+measure() {
+  local setup=$1 round=$2 metric=$3 test=$4 cpu=$5 client_ns=$1_client_ns address=$1_server_address result
+  [[ $test != crr || $setup == raw ]] || forget_connections "$setup"
+  result=$(in_ns "${!client_ns}" "$traffic_program" "$test" --address "${!address}" --port "$((first_port + cpu))" \
+    --cpu 0 --seconds "$seconds" --json) || die "$metric, $setup, round $round: no result"
+  printf '%s\t%s\t%s\t%s\n' "$metric" "$setup" "$round" "$result" >>"$bench_dir/results"
+}
+
+progress() {
+  if [[ -t 2 ]]; then
+    printf '\r\033[K%s' "$*" >&2
+  fi
+}
+
+measure_metrics() {
+  local round line metric test cpu mode current_mode='' setup
+  for ((round = 1; round <= rounds; round++)); do
+    for line in "${overlay_metrics[@]}"; do
+      read -r metric test cpu mode <<<"$line"
+      ((cpu < ${#server_cpus[@]})) || continue
+      if [[ $mode != "$current_mode" ]]; then
+        underlay_mode "$mode"
+        current_mode=$mode
+      fi
+      for setup in "${setup_names[@]}"; do
+        progress "round $round of $rounds: $metric, $setup"
+        measure "$setup" "$round" "$metric" "$test" "$cpu"
+      done
+    done
+  done
+  underlay_mode offloads
+}
+
+# Only flannel's path walks the rules; podlane has the same ones beside it. The wire has none: it is not measured.
+measure_services() {
+  local count round setup
+  for count in "${service_counts[@]}"; do
+    ((10#$count > 0)) || continue
+    progress "loading the rules of $count services"
+    load_services "$((10#$count))"
+    for ((round = 1; round <= rounds; round++)); do
+      for setup in "${setup_names[@]}"; do
+        [[ $setup != raw ]] || continue
+        progress "$count services, round $round of $rounds: $setup"
+        measure "$setup" "$round" "crr_services_$((10#$count))" crr 0
+      done
+    done
+  done
+}
+
+report() {
+  local arguments=(--rounds "$rounds" --seconds "$seconds")
+  if [[ -n $json_file ]]; then
+    arguments+=(--json "$json_file")
+  fi
+  progress ''
+  python3 "$project_dir/test/bench/report.py" "${arguments[@]}" "$bench_dir/results"
+}
+
+overlay_main() {
+  parse_overlay_options "$@"
+  require_root
+  exec {lock_fd}>"$bench_lock"
+  flock --nonblock "$lock_fd" || die "another benchmark is running"
+  if [[ ,$setups, == *,podlane,* ]]; then
+    build_programs traffic podlane-agent podlane agentctl
+  else
+    build_programs traffic
+  fi
+  trap sweep EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  sweep
+  set_up_all
+  measure_metrics
+  measure_services
+  report
+}

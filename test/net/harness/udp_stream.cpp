@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+#include <vector>
+
+#include "test/net/harness/error.h"
+#include "test/net/harness/socket.h"
+#include "test/net/harness/traffic.h"
+
+namespace podlane::net {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Which numbers were seen.
+class Seen {
+public:
+    // True the first time.
+    bool insert(std::uint64_t number) {
+        if (number >= seen_.size()) {
+            seen_.resize(number + 4096);
+        }
+        const bool fresh = !seen_[number];
+        seen_[number] = true;
+        return fresh;
+    }
+
+private:
+    std::vector<bool> seen_;
+};
+
+}  // namespace
+
+UdpStream::UdpStream(const Endpoint& client, const Endpoint& server)
+    : client_(client_socket(*client.ns, SOCK_DGRAM, 50ms)),
+      server_(server_socket(*server.ns, server.address, SOCK_DGRAM, 50ms)) {
+    if (!connect_to(client_, local_address(server_))) {
+        raise_errno("connect a datagram socket to {}", server.address);
+    }
+    echoer_ = std::jthread([this](const std::stop_token& stop) { echo_numbers(stop); });
+    reader_ = std::jthread([this](const std::stop_token& stop) { read_echoes(stop); });
+    sender_ = std::jthread([this](const std::stop_token& stop) { send_numbers(stop); });
+}
+
+void UdpStream::send_numbers(const std::stop_token& stop) {
+    auto next = std::chrono::steady_clock::now();
+    for (std::uint64_t number = 0; !stop.stop_requested(); ++number) {
+        // An error (the ICMP answer to an earlier datagram) costs this one, and that counts as lost.
+        ::send(client_.get(), &number, sizeof(number), 0);
+        ++sent_;
+        next += 1ms;
+        std::this_thread::sleep_until(next);
+    }
+}
+
+void UdpStream::echo_numbers(const std::stop_token& stop) {
+    Seen seen;
+    while (!stop.stop_requested()) {
+        std::uint64_t number = 0;
+        sockaddr_in from{};
+        socklen_t size = sizeof(from);
+        if (::recvfrom(server_.get(), &number, sizeof(number), 0, reinterpret_cast<sockaddr*>(&from), &size) !=
+            sizeof(number)) {
+            continue;
+        }
+        at_server_ += seen.insert(number) ? 1 : 0;
+        ::sendto(server_.get(), &number, sizeof(number), 0, reinterpret_cast<const sockaddr*>(&from), size);
+    }
+}
+
+void UdpStream::read_echoes(const std::stop_token& stop) {
+    Seen seen;
+    while (!stop.stop_requested()) {
+        std::uint64_t number = 0;
+        if (::recv(client_.get(), &number, sizeof(number), 0) == sizeof(number)) {
+            echoed_ += seen.insert(number) ? 1 : 0;
+        }
+    }
+}
+
+UdpStream::Totals UdpStream::stop() {
+    sender_.request_stop();
+    sender_.join();
+    std::this_thread::sleep_for(500ms);
+    for (std::jthread* thread : {&echoer_, &reader_}) {
+        thread->request_stop();
+        thread->join();
+    }
+    return {sent_, at_server_, echoed_};
+}
+
+}  // namespace podlane::net
