@@ -193,4 +193,16 @@ std::vector<Attachment> Attacher::pinned() const {
     return found;
 }
 
+std::vector<Hook> Attacher::filters_on(std::uint32_t ifindex) const {
+    std::vector<Hook> found;
+    for (const auto hook : {Hook::from_pod, Hook::to_pod}) {
+        const auto tc_hook = clsact_hook(hook, ifindex);
+        auto filter = clsact_filter();
+        if (bpf_tc_query(&tc_hook, &filter) == 0) {
+            found.push_back(hook);
+        }
+    }
+    return found;
+}
+
 }  // namespace podlane

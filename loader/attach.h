@@ -43,6 +43,8 @@ public:
 
     // What is pinned, devices that are gone included. With clsact the kernel keeps no such list: empty.
     [[nodiscard]] std::vector<Attachment> pinned() const;
+    // Hooks of a device on which a clsact filter of ours sits; of a direction, the first hook that uses it.
+    [[nodiscard]] std::vector<Hook> filters_on(std::uint32_t ifindex) const;
 
 private:
     [[nodiscard]] std::string link_pin(Hook hook, std::uint32_t ifindex) const;

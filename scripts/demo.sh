@@ -153,24 +153,31 @@ show_bulk() {
   stop_daemon "$cluster_dir/traffic.pid" "$traffic_program"
 }
 
+# Names the two frames that tcpdump prints for one VXLAN packet: the inner one starts with a MAC, without a time.
+label_frames() {
+  awk 'NR == 1 { print "outer, between the nodes:" }
+       NR > 1 && /^[0-9a-f][0-9a-f]:/ { print "inner, between the pods:" }
+       { sub(/^ +/, "  "); print "  " $0 }'
+}
+
 # One echo request on node1's underlay, as tcpdump decodes it.
 capture_packet() {
-  local dump=$cluster_dir/capture.txt pid tries
-  in_ns "$(node_ns node1)" timeout 10 tcpdump -i eth0 -c 1 -nn -e -vv -l -T vxlan udp dst port 8472 \
-    >"$dump" 2>"$cluster_dir/tcpdump.log" &
+  local dump=$cluster_dir/capture.txt log=$cluster_dir/tcpdump.log pid tries
+  in_ns "$(node_ns node1)" timeout 10 tcpdump -i eth0 -c 1 -nn -e -vv -l -T vxlan udp dst port 8472 >"$dump" 2>"$log" &
   pid=$!
   for ((tries = 0; tries < 100; tries++)); do
-    grep -q 'listening on' "$cluster_dir/tcpdump.log" && break
+    grep -q 'listening on' "$log" && break
     sleep 0.05
   done
   in_pod alice ping -n -c 2 -i 0.2 -W 2 "${pod_address[bob]}" >/dev/null || return 1
-  wait "$pid" && cat "$dump"
+  wait "$pid" || return 1
+  label_frames <"$dump"
 }
 
 show_packet() {
   title "One packet on the wire"
-  say "alice pings bob again, and tcpdump listens on node1's underlay. The first lines are the outer headers, from node" \
-    "to node over UDP port 8472; indented below VXLAN stands the packet of the pod, with the pods' own addresses."
+  say "alice pings bob again, and tcpdump listens on node1's underlay. Outside stand the nodes' addresses and UDP port" \
+    "8472, inside the packet of the pod, with the pods' own addresses: no address was translated."
   show "tcpdump -i eth0 -c 1 -nn -e -vv -T vxlan udp dst port 8472      # on node1" capture_packet
 }
 

@@ -10,7 +10,8 @@
 namespace podlane::cni {
 namespace {
 
-// What to undo, last first, unless all went well.
+// What to undo, last first, unless all went well. Steps own what they need: they run when the function's other
+// variables may be gone already.
 class Rollback {
 public:
     Rollback() = default;
@@ -155,7 +156,8 @@ Outcome<nlohmann::json> add(const Invocation& invocation, const NetworkConfig& c
     }
     Rollback rollback;
     const AttachmentKey who{invocation.container_id, invocation.if_name, invocation.netns};
-    rollback.then([&] { return ports.ipam.remove(who); });  // also after a failed ADD: specification, section 4
+    rollback.then(
+        [ports, who] { return ports.ipam.remove(who); });  // also after a failed ADD: specification, section 4
     auto address = obtain_address(who, *network, ports);
     if (!address) {
         return std::unexpected(address.error());
@@ -168,12 +170,12 @@ Outcome<nlohmann::json> add(const Invocation& invocation, const NetworkConfig& c
     if (const auto created = ports.links.create(*attachment); !created) {
         return refuse_because(Code::attachment_failed, created.error());
     }
-    rollback.then([&] {
+    rollback.then([ports, endpoint] {
         const auto removed = ports.links.remove(endpoint);
         return removed ? Outcome<void>() : refuse_because(Code::attachment_failed, removed.error());
     });
     // Before the attempt: after a time-out the agent may have done it all the same.
-    rollback.then([&] { return ports.agent.remove_endpoint(endpoint.id()); });
+    rollback.then([ports, id = endpoint.id()] { return ports.agent.remove_endpoint(id); });
     if (const auto added = ports.agent.add_endpoint(endpoint); !added) {
         return std::unexpected(added.error());
     }

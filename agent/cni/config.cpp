@@ -15,7 +15,7 @@ using nlohmann::json;
 // Keys of podlane, of the specification, and those of the reference plugins that podlane answers for in its own way
 // (the agent translates and sets routes whatever ipMasq says; master and mode belong to macvlan).
 constexpr std::array<std::string_view, 17> known_keys{
-    "args", "capabilities", "cniVersion", "cniVersions", "disableCheck", "disableGC", "dns",    "ipMasq", "ipam",
+    "args", "capabilities", "cniVersion", "cniVersions", "disableCheck", "disableGC",  "dns",    "ipMasq", "ipam",
     "link", "master",       "mode",       "mtu",         "name",         "prevResult", "runDir", "type"};
 constexpr std::array<std::string_view, 1> reserved_keys{"runtimeConfig"};
 constexpr std::string_view reserved_prefix = "cni.dev/";

@@ -26,20 +26,20 @@ struct NetworkConfig {
     Version version;
     std::string name;
     std::string run_dir = "/run/podlane";
-    unsigned mtu = 0;                               // bytes of IP; 0: what the agent says
-    nlohmann::json dns;                             // null where the configuration has none
-    std::optional<nlohmann::json> ipam;             // empty: podlane writes host-local's section itself
+    unsigned mtu = 0;                    // bytes of IP; 0: what the agent says
+    nlohmann::json dns;                  // null where the configuration has none
+    std::optional<nlohmann::json> ipam;  // empty: podlane writes host-local's section itself
     std::string ipam_type = "host-local";
     std::optional<nlohmann::json> prev_result;
     std::vector<AttachmentKey> valid_attachments;  // GC only
-    nlohmann::json raw;                             // everything, for the IPAM plugin
+    nlohmann::json raw;                            // everything, for the IPAM plugin
 };
 
 // For error objects and VERSION: the version in the text if it is one podlane speaks.
 [[nodiscard]] std::optional<Version> peek_version(std::string_view json_text);
 
-// Errors: 6 not JSON, 1 a version that podlane does not speak or that lacks the command, 2 (ADD only: what ran once must
-// be removable) a key that podlane does not know, 7 a bad value, with the key's name.
+// Errors: 6 not JSON, 1 a version that podlane does not speak or that lacks the command, 2 (ADD only: what ran once
+// must be removable) a key that podlane does not know, 7 a bad value, with the key's name.
 [[nodiscard]] Outcome<NetworkConfig> parse_config(std::string_view json_text, Command command);
 
 }  // namespace podlane::cni

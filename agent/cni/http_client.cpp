@@ -74,8 +74,7 @@ Result<HttpResponse> receive(int socket, Clock::time_point deadline) {
             return fail_errno(errno, "receive the answer");
         }
         received.append(chunk.data(), static_cast<std::size_t>(count));
-        const auto whole =
-            parse_http_response(received, count == 0 ? StreamState::ended : StreamState::open, response);
+        const auto whole = parse_http_response(received, count == 0 ? StreamState::ended : StreamState::open, response);
         if (!whole) {
             return std::unexpected(whole.error());
         }

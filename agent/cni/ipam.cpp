@@ -17,7 +17,7 @@ using nlohmann::json;
 constexpr std::chrono::seconds plugin_timeout{60};
 
 bool is_executable_file(const std::string& path) {
-    struct stat status {};
+    struct stat status{};
     return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0;
 }
 
@@ -32,7 +32,7 @@ std::optional<AttachmentKey> read_reservation(const std::string& directory, cons
         who.container_id.pop_back();
     }
     return is_valid_container_id(who.container_id) && is_valid_interface_name(who.if_name) ? std::optional(who)
-                                                                                          : std::nullopt;
+                                                                                           : std::nullopt;
 }
 
 std::string host_local_store(const json& section) {

@@ -138,12 +138,13 @@ RtMessage add_gateway_route_request(int index, Ipv4Address gateway) {
 RtMessage add_route_request(int index, const Route& route, Ipv4Address default_gateway) {
     const unsigned scope = route.scope.value_or(RT_SCOPE_UNIVERSE);
     auto header = route_header(route.destination.length(), static_cast<unsigned char>(scope));
-    // The pod has no subnet: any next hop is behind its one link, and only the host's answer to ARP tells whether it
-    // is there.
-    header.rtm_flags = RTNH_F_ONLINK;
+    const Ipv4Address gateway = route.gateway.value_or(default_gateway);
+    // The pod has no subnet: a next hop without a route of its own is behind the one link all the same, and only the
+    // answer to ARP tells whether it is there.
+    header.rtm_flags = gateway == default_gateway ? 0U : RTNH_F_ONLINK;
     RtMessage message(RTM_NEWROUTE, create_flags, header);
     message.put_value(RTA_DST, route.destination.address().wire());
-    message.put_value(RTA_GATEWAY, route.gateway.value_or(default_gateway).wire());
+    message.put_value(RTA_GATEWAY, gateway.wire());
     message.put_value(RTA_OIF, index);
     if (route.priority) {
         message.put_value(RTA_PRIORITY, std::uint32_t{*route.priority});

@@ -171,9 +171,8 @@ Result<void> compare_address(RtSocket& inside, const LinkInfo& link, const Endpo
     if (!addresses) {
         return std::unexpected(addresses.error());
     }
-    const bool there = std::ranges::any_of(*addresses, [&](const AddressInfo& info) {
-        return info.address == expected.ip && info.prefix_length == 32;
-    });
+    const bool there = std::ranges::any_of(
+        *addresses, [&](const AddressInfo& info) { return info.address == expected.ip && info.prefix_length == 32; });
     if (!there) {
         found.push_back(fmt::format("interface {} lacks the address {}/32", expected.if_name, expected.ip));
     }

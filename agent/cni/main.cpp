@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CNI plugin `podlane`: what a container runtime executes to attach a container to the pod network.
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string_view>
 
@@ -29,9 +31,14 @@ Environment read_environment() {
 
 // Somebody who types the command has no configuration to give.
 Result<std::string> read_standard_input() {
+    constexpr int patience_ms = 10'000;
     std::string text;
     std::array<char, 4096> chunk;
     while (::isatty(STDIN_FILENO) == 0) {
+        pollfd waiting{STDIN_FILENO, POLLIN, 0};
+        if (::poll(&waiting, 1, patience_ms) == 0) {
+            return podlane::fail_errno(ETIMEDOUT, "read the configuration from standard input");
+        }
         const ssize_t count = ::read(STDIN_FILENO, chunk.data(), chunk.size());
         if (count < 0) {
             return podlane::fail_errno(errno, "read the configuration from standard input");
@@ -56,7 +63,7 @@ Response run() {
 }  // namespace
 
 int main() {
-    if (::getenv("CNI_COMMAND") == nullptr) {
+    if (std::getenv("CNI_COMMAND") == nullptr) {
         fmt::print(stderr, "podlane {}: a CNI plugin, for container runtimes to execute\n", PODLANE_VERSION);
     }
     const Response response = run();

@@ -67,12 +67,12 @@ Response run_plugin(const Environment& environment, const std::function<Result<s
         return respond(std::unexpected(invocation.error()), newest_version);
     }
     const auto input = read_input();
-    if (!input) {
-        return respond(refuse_because(Code::io_failure, input.error()), newest_version);
-    }
-    const Version version = peek_version(*input).value_or(newest_version);
+    const Version version = peek_version(input.value_or(std::string())).value_or(newest_version);
     if (invocation->command == Command::version) {
         return respond(versions(version), version);
+    }
+    if (!input) {
+        return respond(refuse_because(Code::io_failure, input.error()), version);
     }
     const auto config = parse_config(*input, invocation->command);
     if (!config) {

@@ -57,8 +57,7 @@ Result<pid_t> spawn(const std::string& program, const Environment& environment, 
     ::posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
     ::posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     pid_t child = -1;
-    const int error =
-        ::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments.data(), pointers.data());
+    const int error = ::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments.data(), pointers.data());
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0) {
         return fail_errno(error, "run {}", program);

@@ -60,7 +60,6 @@ private:
     std::vector<std::byte> bytes_;
 };
 
-
 // Calls `visit(type, value)` for each attribute; a length that does not fit ends the walk with an error.
 template <typename Visit>
 [[nodiscard]] Result<void> for_each_attribute(std::span<const std::byte> bytes, Visit visit) {

@@ -20,8 +20,8 @@ Result<Sandbox> Sandbox::open(const std::string& path) {
     if (!own.valid()) {
         return fail_errno(errno, "open our own network namespace");
     }
-    struct stat there {};
-    struct stat here {};
+    struct stat there{};
+    struct stat here{};
     if (::fstat(target.get(), &there) < 0 || ::fstat(own.get(), &here) < 0) {
         return fail_errno(errno, "stat the network namespace {}", path);
     }

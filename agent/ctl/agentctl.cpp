@@ -29,7 +29,8 @@ public:
     CommandLine(std::ostream& out, std::ostream& err) {
         context_.out = &out;
         context_.err = &err;
-        app_.name("agentctl").require_subcommand(1);
+        app_.name("agentctl");
+        app_.require_subcommand(1);
         add_global_flags();
         add_agent_commands();
         add_map_commands();
@@ -46,7 +47,7 @@ public:
             app_.exit(help, *context_.out, *context_.err);
             return ExitStatus::ok;
         } catch (const CLI::ParseError& error) {
-            *context_.err << fmt::format("agentctl: {}; see agentctl --help\n", error.what());
+            *context_.err << fmt::format("agentctl: {}; see agentctl --help\n", explain(error));
             return ExitStatus::usage;
         }
         const auto chosen = std::ranges::find_if(actions_, [](const auto& one) { return one.first->parsed(); });
@@ -59,6 +60,12 @@ public:
     }
 
 private:
+    // CLI11 says "a subcommand is required" also when there is one that it does not know.
+    [[nodiscard]] std::string explain(const CLI::ParseError& error) const {
+        const auto rest = app_.remaining(true);
+        return rest.empty() ? error.what() : fmt::format("there is no command or option \"{}\"", rest.front());
+    }
+
     // Flags of the whole program, before or after the subcommand (fallthrough).
     void add_global_flags() {
         app_.add_option("--run-dir", context_.run_dir, "directory of the agent's socket")
@@ -123,8 +130,8 @@ private:
                                  [this] { return map_dump(context_, map_names_, decoding_); });
         dump->add_option("NAME", map_names_, "maps");
         CLI::App* get = command(*map, "get", "one entry",
-                                [this] { return map_get(context_, map_names_.front(), map_key_, decoding_); });
-        get->add_option("NAME", map_names_, "map")->required()->expected(1);
+                                [this] { return map_get(context_, map_name_, map_key_, decoding_); });
+        get->add_option("NAME", map_name_, "map")->required();
         get->add_option("KEY", map_key_, "as a table prints it, fields with \":\" between, or as JSON prints it")
             ->required();
         for (CLI::App* leaf : {dump, get}) {
@@ -146,6 +153,7 @@ private:
     Context context_;
     std::vector<std::pair<CLI::App*, Action>> actions_;
     std::vector<std::string> map_names_;
+    std::string map_name_;
     std::string map_key_;
     Decoding decoding_ = Decoding::named;
 };

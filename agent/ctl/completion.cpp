@@ -9,9 +9,14 @@
 namespace podlane::ctl {
 namespace {
 
-std::string option_names(const CLI::App& command) {
+enum class Help { with, without };
+
+std::string option_names(const CLI::App& command, Help help) {
     std::string names;
     for (const CLI::Option* option : command.get_options()) {
+        if (help == Help::without && option == command.get_help_ptr()) {
+            continue;
+        }
         for (const std::string& name : option->get_lnames()) {
             names += fmt::format(" --{}", name);
         }
@@ -32,7 +37,7 @@ std::string map_names() {
 
 // One case of the script for `command`, whose words so far are `path`, and those of its subcommands.
 void add_cases(const CLI::App& command, const std::string& path, std::string& cases, std::string& known) {
-    std::string words = option_names(command);
+    std::string words = option_names(command, Help::with);
     for (const CLI::App* child : command.get_subcommands([](const CLI::App*) { return true; })) {
         words += fmt::format(" {}", child->get_name());
         const std::string child_path = fmt::format("{} {}", path, child->get_name());
@@ -71,7 +76,7 @@ _agentctl() {{
 }}
 complete -F _agentctl agentctl
 )",
-                       known, cases, option_names(app));
+                       known, cases, option_names(app, Help::without));
 }
 
 }  // namespace podlane::ctl

@@ -24,7 +24,7 @@ std::size_t width_of(std::string_view text) {
 void clean(std::string& cell) {
     std::ranges::replace_if(cell, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
     if (cell.empty()) {
-        cell = "-";
+        cell.push_back('-');
     }
 }
 
@@ -142,6 +142,8 @@ void emit_yaml(YAML::Emitter& emitter, const Json& value) {
         emitter << (is_plain_string(text) ? YAML::Auto : YAML::DoubleQuoted) << text;
     } else if (value.is_null()) {
         emitter << YAML::Null;
+    } else if (value.is_number_unsigned()) {
+        emitter << value.get<std::uint64_t>();
     } else {
         emitter << value.dump();  // a number or a truth value reads the same in both
     }

@@ -11,13 +11,21 @@
 
 namespace podlane {
 
+// Whether the overlay device may be up. Its socket takes packets of every VNI and sender: without the programs at its
+// ingress they would reach the host's stack unchecked.
+enum class OverlayGate {
+    closed,  // the programs are not attached yet: the device is made, and stays down; one that is up stays up
+    open,
+};
+
 // The device that carries the host's own traffic to remote pods, and whose UDP socket receives VXLAN.
 struct WantedOverlayDevice {
-    std::string name;
-    std::uint16_t port = 0;              // UDP
-    MacAddress mac;                      // of this VTEP
-    std::uint32_t mtu = 0;               // bytes of inner IP
-    std::vector<Ipv4Address> addresses;  // each as /32; the first is the source of the host's packets to remote pods
+    std::string name{};
+    std::uint16_t port = 0;                // UDP
+    MacAddress mac{};                      // of this VTEP
+    std::uint32_t mtu = 0;                 // bytes of inner IP
+    std::vector<Ipv4Address> addresses{};  // each as /32; the first is the source of the host's packets to remote pods
+    OverlayGate gate = OverlayGate::open;
 
     bool operator==(const WantedOverlayDevice&) const = default;
 };
@@ -26,7 +34,7 @@ enum class RouteKind { unicast, unreachable };
 
 // A route by the name of its device: the device may have to be made first.
 struct WantedRoute {
-    Ipv4Prefix destination;
+    Ipv4Prefix destination{};
     RouteKind kind = RouteKind::unicast;
     std::string device{};  // empty for unreachable
     std::optional<Ipv4Address> gateway{};
@@ -39,9 +47,9 @@ struct WantedRoute {
 
 // A permanent ARP entry.
 struct WantedNeighbour {
-    std::string device;
-    Ipv4Address address;
-    MacAddress mac;
+    std::string device{};
+    Ipv4Address address{};
+    MacAddress mac{};
 
     bool operator==(const WantedNeighbour&) const = default;
 };
@@ -53,8 +61,8 @@ enum class SysctlReach {
 };
 
 struct WantedSysctl {
-    std::string key;  // below /proc/sys, with slashes (device names have dots): "net/ipv4/ip_forward"
-    std::string value;
+    std::string key{};  // below /proc/sys, with slashes (device names have dots): "net/ipv4/ip_forward"
+    std::string value{};
     SysctlReach reach = SysctlReach::host;
 
     bool operator==(const WantedSysctl&) const = default;
@@ -62,18 +70,18 @@ struct WantedSysctl {
 
 // Everything that the host's own stack must have, of IPv4.
 struct WantedHostNetwork {
-    std::optional<WantedOverlayDevice> overlay;  // nothing: not known yet; an existing device is left as it is
-    std::set<std::string> pod_devices;           // host sides of local pods: neighbours on them are podlane's
-    std::vector<WantedRoute> routes;
-    std::vector<WantedNeighbour> neighbours;
-    std::vector<WantedSysctl> sysctls;
+    std::optional<WantedOverlayDevice> overlay{};  // nothing: not known yet; an existing device is left as it is
+    std::set<std::string> pod_devices{};           // host sides of local pods: neighbours on them are podlane's
+    std::vector<WantedRoute> routes{};
+    std::vector<WantedNeighbour> neighbours{};
+    std::vector<WantedSysctl> sysctls{};
 
     bool operator==(const WantedHostNetwork&) const = default;
 };
 
 // A prefix of a peer that is reached through the overlay.
 struct PeerPrefix {
-    Ipv4Prefix pod_cidr;
+    Ipv4Prefix pod_cidr{};
     std::uint32_t mtu = 0;  // bytes of inner IP on this path; 0: the overlay device's
 
     bool operator==(const PeerPrefix&) const = default;
@@ -81,19 +89,19 @@ struct PeerPrefix {
 
 // A pod of this node as the host's stack sees it.
 struct LocalPod {
-    Ipv4Address ip;
-    MacAddress mac;
-    std::string host_interface;
+    Ipv4Address ip{};
+    MacAddress mac{};
+    std::string host_interface{};
 
     bool operator==(const LocalPod&) const = default;
 };
 
 struct HostNetworkInputs {
-    std::optional<WantedOverlayDevice> overlay;
-    std::optional<Ipv4Address> node_address;  // InternalIP: source of the host's packets to its own pods
-    std::vector<PeerPrefix> peers;
-    std::vector<Ipv4Prefix> cluster_cidrs;
-    std::vector<LocalPod> pods;
+    std::optional<WantedOverlayDevice> overlay{};
+    std::optional<Ipv4Address> node_address{};  // InternalIP: source of the host's packets to its own pods
+    std::vector<PeerPrefix> peers{};
+    std::vector<Ipv4Prefix> cluster_cidrs{};
+    std::vector<LocalPod> pods{};
     // net/ipv4/conf/all/rp_filter as found. The kernel applies the larger of it and the device's own: where it is 1
     // (strict) only 2 (loose) on the device lifts it.
     unsigned all_rp_filter = 0;

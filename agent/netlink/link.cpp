@@ -67,7 +67,7 @@ bool Link::is_no_arp() const {
 
 Message create_external_vxlan(const ExternalVxlan& device) {
     ifinfomsg header{};
-    header.ifi_flags = IFF_UP | IFF_NOARP;
+    header.ifi_flags = IFF_NOARP | (device.state == AdminState::up ? IFF_UP : 0U);
     header.ifi_change = IFF_UP | IFF_NOARP;
     Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, header,
                     fmt::format("create link {} type vxlan external dstport {}", device.name, device.port));

@@ -27,16 +27,16 @@ struct VxlanSettings {
 // A network device as the kernel describes it.
 struct Link {
     std::uint32_t ifindex = 0;
-    std::string name;
-    std::string kind;         // "vxlan", "veth", "dummy", ...; empty for hardware
+    std::string name{};
+    std::string kind{};       // "vxlan", "veth", "dummy", ...; empty for hardware
     std::uint32_t flags = 0;  // IFF_*
     std::uint32_t mtu = 0;    // bytes
-    std::optional<MacAddress> mac;
-    std::string alias;
-    std::uint32_t master = 0;                  // ifindex of the bridge or bond it belongs to; 0: none
-    std::uint32_t link = 0;                    // ifindex of the lower device, for veth of its peer; 0: none
-    std::optional<std::int32_t> link_netnsid;  // namespace that `link` counts in; nothing: this one
-    std::optional<VxlanSettings> vxlan;        // kind vxlan only
+    std::optional<MacAddress> mac{};
+    std::string alias{};
+    std::uint32_t master = 0;                    // ifindex of the bridge or bond it belongs to; 0: none
+    std::uint32_t link = 0;                      // ifindex of the lower device, for veth of its peer; 0: none
+    std::optional<std::int32_t> link_netnsid{};  // namespace that `link` counts in; nothing: this one
+    std::optional<VxlanSettings> vxlan{};        // kind vxlan only
 
     [[nodiscard]] bool is_up() const;
     [[nodiscard]] bool is_running() const;
@@ -49,11 +49,11 @@ enum class ArpUse { on, off };
 
 // What to change of a device; what is not set stays.
 struct LinkChange {
-    std::optional<AdminState> state;
-    std::optional<ArpUse> arp;
-    std::optional<std::uint32_t> mtu;
-    std::optional<MacAddress> mac;
-    std::optional<std::string> alias;
+    std::optional<AdminState> state{};
+    std::optional<ArpUse> arp{};
+    std::optional<std::uint32_t> mtu{};
+    std::optional<MacAddress> mac{};
+    std::optional<std::string> alias{};
 
     [[nodiscard]] bool empty() const { return !state && !arp && !mtu && !mac && !alias; }
     bool operator==(const LinkChange&) const = default;
@@ -61,14 +61,15 @@ struct LinkChange {
 
 // A VXLAN device whose tunnels are chosen packet by packet: external, without learning, without ARP.
 struct ExternalVxlan {
-    std::string name;
+    std::string name{};
     std::uint16_t port = 0;
     MacAddress mac;
     std::uint32_t mtu = 0;
+    AdminState state = AdminState::up;
 };
 
-// Requests. create_external_vxlan brings the device up with the same request: when its UDP port is taken
-// (EADDRINUSE; EEXIST where the other device is external too) no device is left behind.
+// Requests. create_external_vxlan brings the device up, where that is asked for, with the same request: when its UDP
+// port is taken (EADDRINUSE; EEXIST where the other device is external too) no device is left behind.
 [[nodiscard]] Message create_external_vxlan(const ExternalVxlan& device);
 [[nodiscard]] Message change_link(const Link& link, const LinkChange& change);
 [[nodiscard]] Message delete_link(const Link& link);

@@ -22,7 +22,12 @@ std::optional<Event> decode_settings(const nlmsghdr& message) {
     if (header == nullptr || header->ncm_family != AF_INET) {
         return std::nullopt;
     }
-    return Attributes(message, sizeof(netconfmsg)).u32(NETCONFA_IFINDEX).transform([](std::uint32_t ifindex) {
+    const Attributes attributes(message, sizeof(netconfmsg));
+    // A change is told with the setting that changed; all of them at once announce a new device.
+    if (attributes.has(NETCONFA_FORWARDING) == attributes.has(NETCONFA_RP_FILTER)) {
+        return std::nullopt;
+    }
+    return attributes.u32(NETCONFA_IFINDEX).transform([](std::uint32_t ifindex) {
         return Event(SettingsEvent{static_cast<std::int32_t>(ifindex)});
     });
 }

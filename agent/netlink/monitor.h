@@ -34,7 +34,7 @@ struct NeighbourEvent {
     Change change;
     Neighbour neighbour;
 };
-// Forwarding or rp_filter of a device was changed, in /proc/sys for one.
+// Forwarding or rp_filter of a device was changed, in /proc/sys for one. Not sent for a new device: LinkEvent is.
 struct SettingsEvent {
     std::int32_t ifindex;  // or NETCONFA_IFINDEX_ALL, NETCONFA_IFINDEX_DEFAULT
 };

@@ -19,7 +19,7 @@ namespace podlane::netlink {
 struct Neighbour {
     std::uint32_t ifindex = 0;
     Ipv4Address address;
-    std::optional<MacAddress> mac;        // nothing while it is not resolved
+    std::optional<MacAddress> mac{};      // nothing while it is not resolved
     std::uint16_t state = NUD_PERMANENT;  // NUD_*
     std::uint8_t flags = 0;               // NTF_*
 

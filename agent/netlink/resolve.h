@@ -14,10 +14,10 @@ namespace podlane::netlink {
 
 // The way that the kernel's FIB has to a destination now, for a packet of the host itself.
 struct ResolvedRoute {
-    std::uint32_t oif = 0;               // ifindex
-    std::optional<Ipv4Address> gateway;  // nothing: the destination is on the link
-    std::optional<Ipv4Address> source;   // that the kernel would choose
-    std::uint32_t mtu = 0;               // bytes: of the route where it has one, of the device otherwise
+    std::uint32_t oif = 0;                 // ifindex
+    std::optional<Ipv4Address> gateway{};  // nothing: the destination is on the link
+    std::optional<Ipv4Address> source{};   // that the kernel would choose
+    std::uint32_t mtu = 0;                 // bytes: of the route where it has one, of the device otherwise
 
     bool operator==(const ResolvedRoute&) const = default;
 };

@@ -20,8 +20,8 @@ struct Route {
     Ipv4Prefix destination;
     std::uint8_t type = RTN_UNICAST;  // RTN_*
     std::uint32_t oif = 0;            // ifindex; 0: none (unreachable)
-    std::optional<Ipv4Address> gateway;
-    std::optional<Ipv4Address> source;       // preferred source address of the host's own packets
+    std::optional<Ipv4Address> gateway{};
+    std::optional<Ipv4Address> source{};     // preferred source address of the host's own packets
     std::uint8_t scope = RT_SCOPE_UNIVERSE;  // RT_SCOPE_*
     std::uint8_t protocol = 0;               // RTPROT_*: who installed it
     std::uint32_t metric = 0;                // lower wins, among routes to one destination

@@ -10,11 +10,12 @@ namespace podlane {
 namespace {
 
 std::string description(const WantedOverlayDevice& wanted) {
-    return fmt::format("vxlan external dstport {} address {} mtu {} noarp up", wanted.port, wanted.mac, wanted.mtu);
+    return fmt::format("vxlan external dstport {} address {} mtu {} noarp {}", wanted.port, wanted.mac, wanted.mtu,
+                       wanted.gate == OverlayGate::open ? "up" : "down");
 }
 
 netlink::ExternalVxlan device_request(const WantedOverlayDevice& wanted) {
-    return {.name = wanted.name, .port = wanted.port, .mac = wanted.mac, .mtu = wanted.mtu};
+    return {.name = wanted.name, .port = wanted.port, .mac = wanted.mac, .mtu = wanted.mtu, .state = wanted.gate == OverlayGate::open ? netlink::AdminState::up : netlink::AdminState::down};
 }
 
 // Who keeps the overlay device from its UDP port. Only a device that is up has its socket open (EADDRINUSE); of two
@@ -114,7 +115,7 @@ OverlayPlan plan_overlay(const WantedOverlayDevice& wanted, const netlink::Link*
         return {.action = OverlayAction::recreate, .change = {}};
     }
     netlink::LinkChange change;
-    if (!actual->is_up()) {
+    if (!actual->is_up() && wanted.gate == OverlayGate::open) {
         change.state = netlink::AdminState::up;
     }
     if (!actual->is_no_arp()) {
@@ -153,33 +154,47 @@ LinkItem overlay_item(const WantedOverlayDevice& wanted, const netlink::Link* ac
     return item;
 }
 
+namespace {
+
+// True when the devices are others than before.
+bool carry_out(const OverlayPlan& plan, const netlink::Link* actual, Requests& requests) {
+    switch (plan.action) {
+        case OverlayAction::none:
+            return false;
+        case OverlayAction::create:
+            requests.create();
+            return true;
+        case OverlayAction::change:
+            requests.change(*actual, plan.change);
+            return true;
+        case OverlayAction::recreate:
+            requests.recreate(*actual);
+            return true;
+        case OverlayAction::refuse:
+            requests.refuse(*actual);
+            return false;
+    }
+    return false;
+}
+
+}  // namespace
+
 Result<void> ensure_overlay(netlink::Socket& socket, const WantedOverlayDevice& wanted, LinkTable& links,
                             LinkReport& report) {
     const auto* actual = links.by_name(wanted.name);
-    const auto plan = plan_overlay(wanted, actual);
     Requests requests(socket, wanted, links, report);
-    switch (plan.action) {
-        case OverlayAction::none:
-            return {};
-        case OverlayAction::create:
-            requests.create();
-            break;
-        case OverlayAction::change:
-            requests.change(*actual, plan.change);
-            break;
-        case OverlayAction::recreate:
-            requests.recreate(*actual);
-            break;
-        case OverlayAction::refuse:
-            requests.refuse(*actual);
-            break;
+    if (carry_out(plan_overlay(wanted, actual), actual, requests)) {
+        auto now = LinkTable::read(socket);
+        if (!now) {
+            return std::unexpected(now.error());
+        }
+        links = std::move(*now);
     }
-    auto now = LinkTable::read(socket);
-    if (!now) {
-        return std::unexpected(now.error());
-    }
-    links = std::move(*now);
-    if (const auto* link = links.by_name(wanted.name); link != nullptr && (!is_own_overlay(*link) || !link->is_up())) {
+    const auto* link = links.by_name(wanted.name);
+    const bool own = link != nullptr && is_own_overlay(*link);
+    const bool up = own && link->is_up();
+    report.overlay_ifindex = up || (own && wanted.gate == OverlayGate::closed) ? link->ifindex : 0;
+    if (!up) {
         links.forget(wanted.name);
     }
     return {};

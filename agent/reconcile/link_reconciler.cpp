@@ -72,18 +72,14 @@ public:
 
 private:
     Result<HostObjects> read_objects(const LinkTable& links) {
-        if (wanted_.overlay) {
-            if (const auto* link = links.by_name(wanted_.overlay->name)) {
-                report_.overlay_ifindex = link->ifindex;
-            }
-        }
+        const auto* overlay = wanted_.overlay ? links.by_name(wanted_.overlay->name) : nullptr;
         std::set<std::uint32_t> pod_devices;
         for (const auto& name : wanted_.pod_devices) {
             if (const auto* link = links.by_name(name)) {
                 pod_devices.insert(link->ifindex);
             }
         }
-        return read_host_objects(socket_, report_.overlay_ifindex, pod_devices);
+        return read_host_objects(socket_, overlay == nullptr ? 0 : overlay->ifindex, pod_devices);
     }
 
     // One line per missing device, not one per peer. That the overlay device is missing has been said.

@@ -26,7 +26,7 @@ enum class Sweep {
 struct LinkReport {
     std::vector<std::string> changes;   // "add route 10.244.2.0/24 dev podlane0 src 10.0.0.1"
     std::vector<Error> errors;          // one per object; everything else was still brought in order
-    std::uint32_t overlay_ifindex = 0;  // 0: there is no overlay device that is podlane's and up
+    std::uint32_t overlay_ifindex = 0;  // 0: no overlay device that is podlane's, and up unless its gate is closed
 };
 
 enum class LinkState { ok, missing, wrong };

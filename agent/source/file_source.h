@@ -48,38 +48,49 @@ private:
     // Something to look at later.
     struct Later {
         Clock::time_point due;
-        std::optional<FileStamp> stamp;  // to be read once it is still like this
+        std::optional<FileStamp> stamp;  // read it once it has rested like this; none: just look again
     };
-    // How far what is found can be trusted to be complete.
-    enum class Trust { complete, settling };
+    // What a new way to the state says about what is found there.
+    enum class Trust {
+        settling,  // it may still be written
+        complete,  // it was renamed into place
+    };
 
     FileSource(EventLoop& loop, Options options, DirectoryWatches watches)
         : loop_(loop), options_(std::move(options)), watches_(std::move(watches)) {}
 
-    // Noticing.
+    // Noticing changes: file_source_events.cpp.
     void take_events();
     void take_event(const DirectoryWatches::Event& event);
     void touch(const std::string& path, const DirectoryWatches::Event& event);
     void look_later(const std::string& path, std::optional<FileStamp> stamp);
     void take_later();
-    void schedule(std::chrono::milliseconds delay);
+    void relocate(Trust trust);
+    void schedule_work(std::chrono::milliseconds delay);
     void schedule_later();
 
-    // Finding files.
+    // Finding the files and what to watch: file_source_locate.cpp.
     void locate();
+    void locate_file(Trust trust);
+    void locate_directory(Trust trust);
+    [[nodiscard]] std::set<std::string> list_directory();
+    void compare(const std::string& path, Trust trust);
+    void watch_way();
+    void watch_everything();
+    void watch(const std::string& directory, DirectoryWatches::Interest interest);
     void follow_links();
-    void watch_again();
-    void list_directory(std::set<std::string>& found);
-    void compare(const std::string& path, StateFile& file);
-    [[nodiscard]] bool is_directory() const { return walk_.target == PathWalk::Target::directory; }
 
-    // Reading and telling.
+    // Reading and telling: file_source.cpp.
     void work();
+    void read_dirty_files(Clock::time_point until);
     void read_file(const std::string& path);
+    void note_missing(const std::string& path);
     void drop_gone_files();
     void publish();
+    [[nodiscard]] bool complete() const;
     [[nodiscard]] std::string current_problem() const;
     void log_changes(const SourceHealth& before) const;
+    [[nodiscard]] bool is_directory() const { return walk_.target == PathWalk::Target::directory; }
 
     EventLoop& loop_;
     const Options options_;
@@ -89,15 +100,16 @@ private:
     EventLoop::Watch later_timer_;
     std::function<void()> on_change_;
 
-    PathWalk walk_;
+    PathWalk walk_;                                  // the way to the state, as it was found last
+    std::optional<Clock::time_point> missing_since_;  // there is nothing at its end
     std::string watch_problem_;
-    std::map<std::string, StateFile> files_;               // by path, as it is written
-    std::map<Lookup, std::set<std::string>> linked_files_;  // by the lookups on their way
-    std::optional<Trust> relocate_;                        // the way to the state changed
-    std::set<std::string> dirty_;                          // to be read
+    std::map<std::string, StateFile> files_;                // by path, as it is written
+    std::map<Lookup, std::set<std::string>> linked_files_;  // files of a directory, by the lookups of their links
+    std::set<std::string> relinked_;                        // files whose links have changed
+
+    std::optional<Trust> relocate_;  // the way to the state has changed
+    std::set<std::string> dirty_;    // to be read
     std::map<std::string, Later> later_;
-    std::set<std::string> awaited_;  // were missing when last read; may come back within a moment
-    bool links_changed_ = false;
     bool content_changed_ = false;
 
     ClusterObjects objects_;

@@ -258,7 +258,8 @@ void ObjectExtractor::scalar(ScalarKind kind, std::string_view text, unsigned li
         wrong_type(*field, name_of(kind), line);
         return;
     }
-    take_text(*field, text);
+    // YAML writes "True" as well.
+    take_text(*field, kind == ScalarKind::text ? text : (text.starts_with('t') || text.starts_with('T') ? "true" : "false"));
 }
 
 void ObjectExtractor::take_text(const Field& field, std::string_view text) {

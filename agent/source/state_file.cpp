@@ -2,6 +2,7 @@
 #include "agent/source/state_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <chrono>
@@ -89,6 +90,11 @@ private:
 };
 
 }  // namespace
+
+bool is_state_file_name(std::string_view name) {
+    const bool known = name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json");
+    return known && !name.starts_with('.');
+}
 
 std::optional<FileStamp> stamp_of(const std::string& path) {
     struct stat status {};

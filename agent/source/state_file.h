@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/stat.h>
-
+#include <chrono>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/source/object_reader.h"
@@ -32,10 +33,14 @@ struct StateFile {
     bool good = false;       // has been good at least once
     bool gone = false;       // is not there any more
     std::string problem;     // what is wrong with it now; empty: nothing
+    std::optional<std::chrono::steady_clock::time_point> missing_since;  // not there, but may come back in a moment
     FileStamp stamp;         // of what was read last
     bool conclusive = true;  // the stamp is old enough to tell a later write from the one that was read
     std::vector<Lookup> links;  // the way to its text, where that leads through links
 };
+
+// *.yaml, *.yml, *.json, and not hidden.
+[[nodiscard]] bool is_state_file_name(std::string_view name);
 
 enum class LoadOutcome { loaded, missing };
 

@@ -10,20 +10,23 @@ namespace {
 
 using Annotations = std::map<std::string, std::string>;
 
-std::string full_name(std::string_view name) {
-    return fmt::format("flannel.alpha.coreos.com/{}", name);
-}
+// Made once: five thousand nodes are asked for each.
+const std::string kube_subnet_manager = "flannel.alpha.coreos.com/kube-subnet-manager";
+const std::string backend_type = "flannel.alpha.coreos.com/backend-type";
+const std::string backend_data = "flannel.alpha.coreos.com/backend-data";
+const std::string public_ip = "flannel.alpha.coreos.com/public-ip";
+const std::string public_ip_overwrite = "flannel.alpha.coreos.com/public-ip-overwrite";
 
 // Empty when it is not there.
-std::string_view value_of(const Annotations& annotations, std::string_view name) {
-    const auto found = annotations.find(full_name(name));
+std::string_view value_of(const Annotations& annotations, const std::string& name) {
+    const auto found = annotations.find(name);
     return found == annotations.end() ? std::string_view() : std::string_view(found->second);
 }
 
 // {"VNI":1,"VtepMAC":"0e:61:06:ff:7a:73"}; older nodes write no VNI.
 void read_backend_data(std::string_view text, std::uint32_t vni, FlannelAnnotations& result) {
     const auto complain = [&](std::string message) {
-        result.problems.push_back({full_name("backend-data"), std::move(message)});
+        result.problems.push_back({backend_data, std::move(message)});
     };
     const auto data = nlohmann::json::parse(text, nullptr, false);
     if (!data.is_object()) {
@@ -49,8 +52,7 @@ void read_backend_data(std::string_view text, std::uint32_t vni, FlannelAnnotati
 }
 
 void read_public_ip(const Annotations& annotations, FlannelAnnotations& result) {
-    const std::string_view name =
-        value_of(annotations, "public-ip-overwrite").empty() ? "public-ip" : "public-ip-overwrite";
+    const std::string& name = value_of(annotations, public_ip_overwrite).empty() ? public_ip : public_ip_overwrite;
     const auto text = value_of(annotations, name);
     if (text.empty()) {
         return;
@@ -58,7 +60,7 @@ void read_public_ip(const Annotations& annotations, FlannelAnnotations& result) 
     const auto address = Ipv4Address::parse(text);
     if (!address || !address->is_unicast()) {
         result.problems.push_back(
-            {full_name(name), fmt::format("\"{}\" is not an IPv4 unicast address", printable(text))});
+            {name, fmt::format("\"{}\" is not an IPv4 unicast address", printable(text))});
         return;
     }
     result.public_ip = *address;
@@ -68,16 +70,16 @@ void read_public_ip(const Annotations& annotations, FlannelAnnotations& result) 
 
 FlannelAnnotations read_flannel_annotations(const Annotations& annotations, std::uint32_t vni) {
     FlannelAnnotations result;
-    if (value_of(annotations, "kube-subnet-manager") != "true") {
+    if (value_of(annotations, kube_subnet_manager) != "true") {
         return result;
     }
-    const auto backend = value_of(annotations, "backend-type");
+    const auto backend = value_of(annotations, backend_type);
     if (backend != "vxlan") {
-        result.problems.push_back({full_name("backend-type"),
+        result.problems.push_back({backend_type,
                                    fmt::format("\"{}\" is not vxlan: the node takes no VXLAN", printable(backend))});
         return result;
     }
-    read_backend_data(value_of(annotations, "backend-data"), vni, result);
+    read_backend_data(value_of(annotations, backend_data), vni, result);
     read_public_ip(annotations, result);
     return result;
 }

@@ -15,6 +15,10 @@
 namespace podlane {
 namespace {
 
+// libyaml's scanner takes time by the square of the brackets that are open. Its parser refuses 1,000 levels, but
+// only once they have been scanned.
+constexpr long most_open_brackets = 10'000;
+
 // All that aliases may add to one file. The largest honest use is a block of labels that objects share; the
 // smallest "billion laughs" is far beyond.
 constexpr std::size_t most_alias_events = 200'000;
@@ -187,10 +191,57 @@ private:
     std::size_t recorded_ = 0;
 };
 
+// Stands between the input and libyaml, to know the line of a byte that it could not decode.
+class Feed {
+public:
+    explicit Feed(TextInput& input) : input_(input) {}
+
+    // libyaml's read handler: 1 for success.
+    static int pull(void* data, unsigned char* buffer, std::size_t size, std::size_t* size_read) {
+        auto& feed = *static_cast<Feed*>(data);
+        *size_read = feed.input_.read({reinterpret_cast<char*>(buffer), size});
+        feed.remember({reinterpret_cast<const char*>(buffer), *size_read});
+        return feed.input_.error() == 0 && feed.open_brackets_ <= most_open_brackets ? 1 : 0;
+    }
+
+    [[nodiscard]] const TextInput& input() const { return input_; }
+    [[nodiscard]] bool too_deep() const { return open_brackets_ > most_open_brackets; }
+    [[nodiscard]] std::size_t line_of(std::size_t offset) const {
+        const auto end = std::min(offset < offset_ ? 0 : offset - offset_, recent_.size());
+        return line_ + lines_in(std::string_view(recent_).substr(0, end));
+    }
+
+private:
+    static std::size_t lines_in(std::string_view text) {
+        return static_cast<std::size_t>(std::ranges::count(text, '\n'));
+    }
+
+    // The last two blocks: libyaml may still be decoding the one before the last.
+    void remember(std::string_view block) {
+        const std::string_view dropped = std::string_view(recent_).substr(0, recent_.size() - last_size_);
+        line_ += lines_in(dropped);
+        offset_ += dropped.size();
+        recent_.erase(0, dropped.size());
+        recent_ += block;
+        last_size_ = block.size();
+        for (const char c : block) {
+            open_brackets_ += c == '[' || c == '{' ? 1 : 0;
+            open_brackets_ -= c == ']' || c == '}' ? 1 : 0;
+        }
+    }
+
+    TextInput& input_;
+    std::string recent_;
+    std::size_t last_size_ = 0;
+    std::size_t offset_ = 0;  // of recent_ in the input
+    std::size_t line_ = 1;    // of its first byte
+    long open_brackets_ = 0;
+};
+
 class YamlReader {
 public:
     YamlReader(TextInput& input, std::string_view name, DocumentSink& sink)
-        : input_(input), name_(name), sink_(sink), keys_(sink) {
+        : feed_(input), name_(name), sink_(sink), keys_(sink) {
         initialized_ = yaml_parser_initialize(&parser_) == 1;
     }
     YamlReader(const YamlReader&) = delete;
@@ -205,7 +256,7 @@ public:
         if (!initialized_) {
             return fail_errno(ENOMEM, "read {}", name_);
         }
-        yaml_parser_set_input(&parser_, &YamlReader::pull, &input_);
+        yaml_parser_set_input(&parser_, &Feed::pull, &feed_);
         for (;;) {
             yaml_event_t event;
             if (yaml_parser_parse(&parser_, &event) != 1) {
@@ -225,19 +276,17 @@ public:
     }
 
 private:
-    static int pull(void* data, unsigned char* buffer, std::size_t size, std::size_t* size_read) {
-        auto& input = *static_cast<TextInput*>(data);
-        *size_read = input.read({reinterpret_cast<char*>(buffer), size});
-        return input.error() == 0 ? 1 : 0;
-    }
-
     std::unexpected<Error> parser_failure() {
-        if (input_.error() != 0) {
-            return fail_errno(input_.error(), "read {}", name_);
+        if (feed_.input().error() != 0) {
+            return fail_errno(feed_.input().error(), "read {}", name_);
         }
-        // An error of the scanner has a mark; one in the encoding has none, but is where reading stopped.
-        const bool marked = parser_.error == YAML_SCANNER_ERROR || parser_.error == YAML_PARSER_ERROR;
-        const auto line = (marked ? parser_.problem_mark.line : parser_.mark.line) + 1;
+        if (feed_.too_deep()) {
+            return fail("{}:{}: not usable YAML: more than {} brackets are open", name_, parser_.mark.line + 1,
+                        most_open_brackets);
+        }
+        // An error of the encoding has no mark, but an offset.
+        const auto line = parser_.error == YAML_READER_ERROR ? feed_.line_of(parser_.problem_offset)
+                                                             : parser_.problem_mark.line + 1;
         std::string reason = parser_.problem == nullptr ? "out of memory" : parser_.problem;
         if (parser_.context != nullptr) {
             reason = fmt::format("{} {}", parser_.context, reason);
@@ -313,7 +362,7 @@ private:
         return std::nullopt;
     }
 
-    TextInput& input_;
+    Feed feed_;
     std::string_view name_;
     DocumentSink& sink_;
     KeyTracker keys_;

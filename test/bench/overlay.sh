@@ -194,7 +194,7 @@ measure_services() {
 }
 
 report() {
-  local arguments=(--rounds "$rounds" --seconds "$seconds")
+  local arguments=(--rounds "$rounds" --seconds "$seconds" --load "$load_before")
   if [[ -n $json_file ]]; then
     arguments+=(--json "$json_file")
   fi
@@ -207,6 +207,8 @@ overlay_main() {
   require_root
   exec {lock_fd}>"$bench_lock"
   flock --nonblock "$lock_fd" || die "another benchmark is running"
+  # Before the build, which is a load of our own.
+  load_before=$(cut -d ' ' -f 1 /proc/loadavg)
   if [[ ,$setups, == *,podlane,* ]]; then
     build_programs traffic podlane-agent podlane agentctl
   else

@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 
 SETUPS = ("raw", "flannel", "podlane")
+# Load average per CPU above which other work disturbs the measurement.
+BUSY = 0.25
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,12 @@ def print_table(series_list: list[Series]) -> None:
         )
 
 
-def print_report(series_list: list[Series], rounds: int, seconds: float) -> None:
+def print_report(series_list: list[Series], run: argparse.Namespace) -> None:
     print(f"Linux {platform.release()}, {os.cpu_count()} CPUs, {cpu_model()}")
-    print(f"Medians of {rounds} interleaved rounds of {seconds:g} s. Ratios are podlane's, with the floor beside them.\n")
+    print(f"Medians of {run.rounds} interleaved rounds of {run.seconds:g} s. Ratios are podlane's, the floor beside them.")
+    if run.load > BUSY * (os.cpu_count() or 1):
+        print(f"The machine was busy (load {run.load:g} at the start): expect wide scatter.")
+    print()
     print_table(series_list)
     if not any("podlane" in series.values for series in series_list):
         return
@@ -156,14 +161,15 @@ def print_report(series_list: list[Series], rounds: int, seconds: float) -> None
         print(f"  {miss}")
 
 
-def write_json(path: str, series_list: list[Series], rounds: int, seconds: float) -> None:
+def write_json(path: str, series_list: list[Series], run: argparse.Namespace) -> None:
     document = {
         "benchmark": "overlay",
         "kernel": platform.release(),
         "cpus": os.cpu_count(),
         "cpuModel": cpu_model(),
-        "rounds": rounds,
-        "seconds": seconds,
+        "loadBefore": run.load,
+        "rounds": run.rounds,
+        "seconds": run.seconds,
         "metrics": [series.to_json() for series in series_list],
     }
     with open(path, "w", encoding="utf-8") as file:
@@ -176,12 +182,13 @@ def main() -> None:
     parser.add_argument("results")
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--load", type=float, required=True, help="load average before the first measurement")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     series_list = read_results(arguments.results)
-    print_report(series_list, arguments.rounds, arguments.seconds)
+    print_report(series_list, arguments)
     if arguments.json:
-        write_json(arguments.json, series_list, arguments.rounds, arguments.seconds)
+        write_json(arguments.json, series_list, arguments)
 
 
 if __name__ == "__main__":

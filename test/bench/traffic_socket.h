@@ -34,7 +34,7 @@ enum class Request : char {
 using Count = std::uint64_t;
 
 inline constexpr std::size_t udp_payload_bytes = 64;
-inline constexpr std::size_t stream_buffer_bytes = 128 * 1024;
+inline constexpr std::size_t stream_buffer_bytes = 131072;
 // No peer answers for this long: the path is broken.
 inline constexpr std::chrono::seconds io_timeout{5};
 

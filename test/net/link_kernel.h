@@ -17,13 +17,14 @@ namespace podlane::net {
 // The kernel of a namespace of the test's own, with the test's thread inside, so that /proc/sys/net is its too:
 //
 //   namespace ---- lo
-//             \--- eth0 (dummy) 10.0.0.1/24, default via 10.0.0.254
+//             \--- eth0 10.0.0.1/24, default via 10.0.0.254 --- wire (the other end of eth0, up)
 //
 // `ip` of iproute2 sets the scene and is the oracle.
 class LinkKernelTest : public testing::Test {
 protected:
     LinkKernelTest() : ns_("link"), scope_(netlink::NetnsScope::enter(ns_.fd())), socket_(netlink::Socket::open()) {
-        ip("link add eth0 type dummy");
+        ip("link add eth0 type veth peer name wire");
+        ip("link set wire up");
         ip("addr add 10.0.0.1/24 dev eth0");
         ip("link set eth0 up");
         ip("route add default via 10.0.0.254");
@@ -40,6 +41,14 @@ protected:
     Result<netlink::NetnsScope> scope_;
     Result<netlink::Socket> socket_;
 };
+
+[[nodiscard]] inline Ipv4Prefix prefix(std::string_view text) {
+    return Ipv4Prefix::parse(text).value();
+}
+
+[[nodiscard]] inline Ipv4Address address(std::string_view text) {
+    return Ipv4Address::parse(text).value();
+}
 
 // For results: the error's text is shown when there is one.
 template <typename T>

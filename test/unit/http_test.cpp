@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control server on a real unix socket, in an event loop of its own thread, against libcurl and raw sockets.
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include <array>
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <optional>
-#include <system_error>
-#include <thread>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -22,75 +17,27 @@
 #include "agent/ctl/agent_client.h"
 #include "agent/ctl/http_routes.h"
 #include "agent/ctl/http_server.h"
+#include "test/unit/running_server.h"
 
 namespace podlane {
 namespace {
 
 using namespace std::chrono_literals;
 
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() {
-        std::string name = std::filesystem::temp_directory_path() / "podlane-http-XXXXXX";
-        if (mkdtemp(name.data()) == nullptr) {
-            throw std::system_error(errno, std::generic_category(), name);
-        }
-        path_ = name;
-    }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
-
-// A control server with a few handlers, for as long as it lives.
-class RunningServer {
-public:
-    RunningServer(const std::filesystem::path& run_dir, const HttpLimits& limits) : stop_(eventfd(0, EFD_CLOEXEC)) {
-        auto listener = listen_unix(run_dir / "agent.sock");
-        if (!listener) {
-            throw std::runtime_error(listener.error().message);
-        }
-        thread_ = std::thread([this, limits, fd = std::make_shared<Fd>(std::move(*listener))] {
-            auto loop = EventLoop::create();
-            auto server = HttpServer::create(**loop, std::move(*fd), limits);
-            ASSERT_TRUE(server.has_value()) << server.error().message;
-            add_handlers(**server);
-            auto stop_watch = (*loop)->watch(stop_.get(), EPOLLIN, [&](std::uint32_t) { (*loop)->stop(); });
-            ASSERT_TRUE(stop_watch.has_value());
-            EXPECT_TRUE((*loop)->run().has_value());
-        });
-    }
-    RunningServer(const RunningServer&) = delete;
-    RunningServer& operator=(const RunningServer&) = delete;
-    ~RunningServer() {
-        eventfd_write(stop_.get(), 1);
-        thread_.join();
-    }
-
-private:
-    static void add_handlers(HttpServer& server) {
-        server.handle("GET", "/v1/status",
-                      [](const HttpRequest&) { return HttpResponse{.body = R"({"state":"ok"})"}; });
-        server.handle("GET", "/v1/big",
-                      [](const HttpRequest&) { return HttpResponse{.body = std::string(8U << 20U, 'b')}; });
-        server.handle("GET", "/v1/throw", [](const HttpRequest&) -> HttpResponse { throw std::logic_error("oh"); });
-        server.handle("PUT", "/v1/endpoints/{id}", [](const HttpRequest& request) {
-            return HttpResponse{.body = nlohmann::json{{"id", request.id}, {"size", request.body.size()}}.dump()};
-        });
-        server.handle("DELETE", "/v1/endpoints/{id}", [](const HttpRequest&) { return HttpResponse{}; });
-    }
-
-    Fd stop_;
-    std::thread thread_;
-};
+void add_handlers(HttpServer& server) {
+    server.handle("GET", "/v1/status", [](const HttpRequest&) { return HttpResponse{.body = R"({"state":"ok"})"}; });
+    server.handle("GET", "/v1/big",
+                  [](const HttpRequest&) { return HttpResponse{.body = std::string(8U << 20U, 'b')}; });
+    server.handle("GET", "/v1/throw", [](const HttpRequest&) -> HttpResponse { throw std::logic_error("oh"); });
+    server.handle("PUT", "/v1/endpoints/{id}", [](const HttpRequest& request) {
+        return HttpResponse{.body = nlohmann::json{{"id", request.id}, {"size", request.body.size()}}.dump()};
+    });
+    server.handle("DELETE", "/v1/endpoints/{id}", [](const HttpRequest&) { return HttpResponse{}; });
+}
 
 class HttpServerTest : public testing::Test {
 protected:
-    void serve(const HttpLimits& limits = {}) { server_.emplace(directory_.path(), limits); }
+    void serve(const HttpLimits& limits = {}) { server_.emplace(directory_.path(), add_handlers, limits); }
     [[nodiscard]] AgentReply call(const AgentCall& request) const {
         const auto reply = AgentClient(directory_.path(), 10s).call(request);
         EXPECT_TRUE(reply.has_value()) << reply.error().message;

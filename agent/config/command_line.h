@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <expected>
+#include <span>
+#include <string>
+
+#include "agent/config/config.h"
+
+namespace podlane {
+
+enum class AgentCommand { run, cleanup, check_config };
+
+// What the agent was told to do.
+struct Invocation {
+    AgentCommand command = AgentCommand::run;
+    bool dry_run = false;  // of cleanup
+    Overrides flags;       // to load the configuration from, now and at every reload
+};
+
+// The process ends here: after --help or --version (status 0, text for stdout), or because of a usage error
+// (status 2, text for stderr).
+struct Exit {
+    int status = 0;
+    std::string text;
+};
+
+// Arguments of `podlane-agent`, without the program's name.
+[[nodiscard]] std::expected<Invocation, Exit> parse_command_line(std::span<const std::string> arguments);
+
+}  // namespace podlane

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// podlane-agent: the daemon of one node. Wiring only.
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <cstdio>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agent/config/command_line.h"
+#include "agent/config/config.h"
+#include "agent/log.h"
+#include "agent/node/api.h"
+#include "agent/node/cleanup.h"
+#include "agent/node/node_agent.h"
+#include "agent/node/reload.h"
+#include "agent/node/signals.h"
+#include "agent/source/file_source.h"
+
+namespace podlane {
+namespace {
+
+NodeSettings settings_of(const Config& config) {
+    return {.node_name = config.node_name,
+            .run_dir = config.run_dir,
+            .bpffs = config.bpffs,
+            .underlay_device = config.underlay.device,
+            .vni = config.overlay.vni,
+            .overlay = {.device = config.overlay.device,
+                        .port = config.overlay.port,
+                        .mtu = config.overlay.mtu,
+                        .flannel = config.overlay.flannel,
+                        .cluster_cidrs = config.cluster_cidrs}};
+}
+
+// Others read subnet.env in it: only the records and the socket are private.
+Result<void> make_run_directory(const std::string& path) {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (error) {
+        return fail_errno(error.value(), "create directory {}", path);
+    }
+    return {};
+}
+
+// Runs until SIGTERM or SIGINT. Members are destroyed in reverse order: the loop goes last.
+Result<void> run_agent(const Invocation& invocation, const Config& config, char** arguments) {
+    if (auto made = make_run_directory(config.run_dir); !made) {
+        return made;
+    }
+    auto loop = EventLoop::create();
+    if (!loop) {
+        return std::unexpected(loop.error());
+    }
+    auto listener = listen_unix(std::filesystem::path(config.run_dir) / "agent.sock");
+    if (!listener) {
+        return std::unexpected(listener.error());
+    }
+    auto source = FileSource::create(**loop, {.path = config.state.file, .node_name = config.node_name});
+    if (!source) {
+        return std::unexpected(source.error());
+    }
+    auto agent = NodeAgent::create(**loop, **source, settings_of(config));
+    if (!agent) {
+        return std::unexpected(agent.error());
+    }
+    auto server = HttpServer::create(**loop, std::move(*listener));
+    if (!server) {
+        return std::unexpected(server.error());
+    }
+    serve_api(**server, **agent);
+
+    const auto reload = Reload::create(**loop, invocation.flags, **agent, arguments);
+    if (!reload) {
+        return std::unexpected(reload.error());
+    }
+    const auto signals = SignalWatch::create(**loop, {{SIGTERM, [&] { (*loop)->stop(); }},
+                                                      {SIGINT, [&] { (*loop)->stop(); }},
+                                                      {SIGHUP, [&] { (*reload)->now(); }}});
+    if (!signals) {
+        return std::unexpected(signals.error());
+    }
+    if (auto started = (*source)->start(); !started) {
+        return started;
+    }
+    log::info("podlane-agent {} runs for node {}", PODLANE_VERSION, config.node_name);
+    if (auto ran = (*loop)->run(); !ran) {
+        return ran;
+    }
+    log::info("stopped; the datapath goes on forwarding");
+    return {};
+}
+
+Result<void> execute(const Invocation& invocation, char** arguments) {
+    const auto config = load_config(invocation.flags, read_host_facts());
+    if (!config) {
+        return std::unexpected(config.error());
+    }
+    log::configure(config->log_level, config->log_format);
+    if (invocation.command == AgentCommand::cleanup) {
+        return clean_up({.run_dir = config->run_dir, .bpffs = config->bpffs, .overlay_device = config->overlay.device},
+                        invocation.dry_run ? CleanupMode::dry_run : CleanupMode::remove);
+    }
+    if (const auto refused = unsupported(*config)) {
+        return fail("{}", *refused);
+    }
+    if (invocation.command == AgentCommand::check_config) {
+        fmt::print("configuration is good\n");
+        return {};
+    }
+    return run_agent(invocation, *config, arguments);
+}
+
+}  // namespace
+}  // namespace podlane
+
+int main(int argc, char** argv) {
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
+    const auto invocation = podlane::parse_command_line(arguments);
+    if (!invocation) {
+        std::fputs(invocation.error().text.c_str(), invocation.error().status == 0 ? stdout : stderr);
+        return invocation.error().status;
+    }
+    const auto done = podlane::execute(*invocation, argv);
+    if (!done) {
+        fmt::print(stderr, "podlane-agent: {}\n", done.error().message);
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/node/cleanup.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "agent/ctl/http_server.h"
+#include "agent/endpoints/endpoint_store.h"
+#include "agent/netlink/link.h"
+#include "loader/attach.h"
+#include "loader/bpffs.h"
+
+namespace podlane {
+namespace {
+
+// Holds the control socket, as a running agent does.
+Result<Fd> take_control(const std::filesystem::path& run_dir) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(run_dir, error)) {
+        return Fd();
+    }
+    auto socket = listen_unix(run_dir / "agent.sock");
+    if (!socket && socket.error().code == EADDRINUSE) {
+        return fail("an agent runs with {}: stop it first", run_dir.string());
+    }
+    return socket;
+}
+
+// Pods' host sides, by their aliases: the records may be lost.
+std::set<std::string> pod_devices(const std::vector<netlink::Link>& links) {
+    std::set<std::string> devices;
+    for (const auto& link : links) {
+        if (link.kind == "veth" && decode_alias(link.alias)) {
+            devices.insert(link.name);
+        }
+    }
+    return devices;
+}
+
+Result<void> remove_filters(const std::vector<netlink::Link>& links, const PinDirectory& pins, CleanupMode mode) {
+    const Attacher attacher(pins, AttachMethod::clsact);
+    for (const auto& link : links) {
+        for (const auto hook : attacher.filters_on(link.ifindex)) {
+            fmt::print("filter {} {}\n", link.name, to_string(hook));
+            if (mode == CleanupMode::dry_run) {
+                continue;
+            }
+            if (auto detached = attacher.detach(hook, link.ifindex); !detached) {
+                return detached;
+            }
+        }
+    }
+    return {};
+}
+
+Result<void> remove_pins(const PinDirectory& pins, CleanupMode mode) {
+    for (const auto& pin : pins.pins()) {
+        fmt::print("pin {}\n", pin.string());
+    }
+    return mode == CleanupMode::dry_run ? Result<void>() : pins.remove();
+}
+
+Result<void> remove_host_network(netlink::Socket& socket, const CleanupTarget& target,
+                                 std::set<std::string> devices, CleanupMode mode) {
+    LinkReconciler reconciler(socket, SysctlRecord((target.run_dir / "sysctls.json").string()));
+    const auto report =
+        reconciler.cleanup({.overlay_device = target.overlay_device, .pod_devices = std::move(devices)}, mode);
+    if (!report) {
+        return std::unexpected(report.error());
+    }
+    for (const auto& line : report->removed) {
+        fmt::print("{}\n", line);
+    }
+    return report->errors.empty() ? Result<void>() : std::unexpected(report->errors.front());
+}
+
+}  // namespace
+
+Result<void> clean_up(const CleanupTarget& target, CleanupMode mode) {
+    const auto control = take_control(target.run_dir);
+    if (!control) {
+        return std::unexpected(control.error());
+    }
+    auto socket = netlink::Socket::open();
+    if (!socket) {
+        return std::unexpected(socket.error());
+    }
+    const auto links = netlink::list_links(*socket);
+    if (!links) {
+        return std::unexpected(links.error());
+    }
+    const PinDirectory pins(target.bpffs);
+    if (auto removed = remove_filters(*links, pins, mode); !removed) {
+        return removed;
+    }
+    if (auto removed = remove_pins(pins, mode); !removed) {
+        return removed;
+    }
+    auto removed = remove_host_network(*socket, target, pod_devices(*links), mode);
+    if (control->valid()) {
+        unlink((target.run_dir / "agent.sock").c_str());
+    }
+    return removed;
+}
+
+}  // namespace podlane

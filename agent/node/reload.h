@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "agent/config/config.h"
+#include "agent/event_loop.h"
+#include "agent/node/node_agent.h"
+#include "maps/base/fd.h"
+#include "maps/base/result.h"
+
+namespace podlane {
+
+// Follows the configuration file. A good new configuration is taken over by executing the agent anew in place, which
+// forwards without a gap as any restart does; a bad one changes nothing but the agent's health.
+class Reload {
+public:
+    // `arguments`: main's, terminated by a null pointer. Everything must outlive the reload.
+    [[nodiscard]] static Result<std::unique_ptr<Reload>> create(EventLoop& loop, const Overrides& flags,
+                                                                NodeAgent& agent, char** arguments);
+
+    // SIGHUP: also when the file is as it was.
+    void now();
+
+private:
+    Reload(EventLoop& loop, Overrides flags, NodeAgent& agent, char** arguments);
+    [[nodiscard]] Result<void> watch_file();
+    void on_event();
+    void restart();
+
+    EventLoop& loop_;
+    Overrides flags_;
+    NodeAgent& agent_;
+    char** arguments_;
+    std::string file_;  // empty: there is none
+    std::string text_;  // what the running configuration was read from
+    Fd inotify_;
+    EventLoop::Watch watch_;
+    EventLoop::Watch pending_;
+};
+
+}  // namespace podlane

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// A podlane node among flannel's. The flannel node is the kernel's own devices as flannel sets them up (stories.md,
+// story 2): an oracle that shares no code with podlane.
+//
+//   pod a --- node 1 (podlane, 192.168.0.1) === VXLAN === node f (flannel, 192.168.0.22) --- cni0 --- pod f
+//   10.244.1.x                                                                               10.244.22.8
+#include "test/net/harness/flannel_node.h"
+#include "test/net/harness/two_nodes.h"
+
+namespace podlane::net {
+namespace {
+
+constexpr std::uint64_t hundred_megabytes = 100'000'000;
+const std::vector<std::size_t> datagram_sizes = {1, 64, 1400, 1422, 1423, 1472, 4000, 8000};
+
+class FlannelNeighbourTest : public testing::Test {
+protected:
+    void SetUp() override {
+        ClusterOptions options;
+        options.nodes = 1;
+        options.flannel = FlannelNeighbours::yes;
+        cluster_ = std::make_unique<Cluster>(options);
+        flannel_ =
+            std::make_unique<FlannelNode>(cluster_->underlay(), "f", Cluster::node_address(22), Cluster::pod_cidr(22));
+        flannel_->add_peer({node().address(), node().pod_cidr(), Cluster::flannel_mac(1)});
+        cluster_->state().push_back(flannel_->as_node());
+        cluster_->publish();
+        pod_ = &node().add_pod("a");
+        ASSERT_TRUE(wait_until([this] { return ping(pod_->ns(), flannel_->pod().address, 1).answered == 1; }, 3s))
+            << node().agentctl({"map", "dump", "nodes_by_pod_cidr"}).out;
+    }
+    void set_offload_everywhere(Offload offload) {
+        const Namespace& wire = cluster_->underlay().ns();
+        for (const auto& device : {pod_->device(), flannel_->pod_device(), node().device(), flannel_->device(),
+                                   DeviceRef{wire, "port-n1"}, DeviceRef{wire, "port-f"}}) {
+            set_segmentation_offload(device, offload);
+        }
+    }
+    [[nodiscard]] Node& node() { return cluster_->node(1); }
+    [[nodiscard]] Ipv4Address overlay_address() { return node().pod_cidr().address(); }
+
+    std::unique_ptr<Cluster> cluster_;
+    std::unique_ptr<FlannelNode> flannel_;
+    Pod* pod_ = nullptr;
+};
+
+TEST_F(FlannelNeighbourTest, PodsOfBothKinds_PingEachOther) {
+    expect_ping(pod_->ns(), flannel_->pod().address, 5);
+    expect_ping(*flannel_->pod().ns, pod_->address(), 5);
+}
+
+TEST_F(FlannelNeighbourTest, BulkTcpWithTso_ArrivesWholeInBothDirections) {
+    set_offload_everywhere(Offload::on);
+    const auto outward = exchange_tcp(pod_->endpoint(), flannel_->pod(), hundred_megabytes);
+    EXPECT_EQ(outward.problem, "");
+    EXPECT_EQ(outward.client_seen_as, pod_->address());
+    const auto inward = exchange_tcp(flannel_->pod(), pod_->endpoint(), hundred_megabytes);
+    EXPECT_EQ(inward.problem, "");
+    EXPECT_EQ(inward.client_seen_as, flannel_->pod().address);
+}
+
+TEST_F(FlannelNeighbourTest, BulkTcpWithoutTso_ArrivesWholeInBothDirections) {
+    set_offload_everywhere(Offload::off);
+    EXPECT_EQ(exchange_tcp(pod_->endpoint(), flannel_->pod(), hundred_megabytes).problem, "");
+}
+
+TEST_F(FlannelNeighbourTest, UdpAndParallelConnections_Work) {
+    EXPECT_EQ(echo_udp(pod_->endpoint(), flannel_->pod(), datagram_sizes).problem, "");
+    EXPECT_EQ(echo_udp(flannel_->pod(), pod_->endpoint(), datagram_sizes).problem, "");
+    EXPECT_EQ(exchange_on_parallel_connections(pod_->endpoint(), flannel_->pod(), 200).problem, "");
+}
+
+// The flannel host's own traffic carries <podCIDR>.0; answers to that address are encapsulated to it.
+TEST_F(FlannelNeighbourTest, FlannelHostToOurPod_CarriesItsOverlayAddress) {
+    const Endpoint host{&flannel_->ns(), Cluster::node_address(22)};
+    expect_ping(flannel_->ns(), pod_->address());
+    const auto bulk = exchange_tcp(host, pod_->endpoint(), 10'000'000);
+    EXPECT_EQ(bulk.problem, "");
+    EXPECT_EQ(bulk.client_seen_as, flannel_->overlay_address());
+    EXPECT_EQ(echo_udp(host, pod_->endpoint(), datagram_sizes).problem, "");
+    expect_ping(pod_->ns(), flannel_->overlay_address());
+}
+
+TEST_F(FlannelNeighbourTest, OurHostToAFlannelPod_CarriesOurOverlayAddress) {
+    expect_ping(node().ns(), flannel_->pod().address);
+    const auto bulk = exchange_tcp(node().endpoint(), flannel_->pod(), 10'000'000);
+    EXPECT_EQ(bulk.problem, "");
+    EXPECT_EQ(bulk.client_seen_as, overlay_address());
+    EXPECT_EQ(echo_udp(node().endpoint(), flannel_->pod(), datagram_sizes).problem, "");
+    expect_ping(*flannel_->pod().ns, overlay_address());
+}
+
+TEST_F(FlannelNeighbourTest, HostToHost_OverTheirOverlayAddresses) {
+    expect_ping(node().ns(), flannel_->overlay_address());
+    expect_ping(flannel_->ns(), overlay_address());
+}
+
+TEST_F(FlannelNeighbourTest, MacOfOurAnnotation_IsTheOverlayDevicesAndStaysOverARestart) {
+    const DeviceRef overlay{node().ns(), overlay_device};
+    EXPECT_EQ(mac_of(overlay), Cluster::flannel_mac(1));
+    node().kill_agent();
+    node().start_agent();
+    node().wait_ready();
+    EXPECT_EQ(mac_of(overlay), Cluster::flannel_mac(1));
+    expect_ping(*flannel_->pod().ns, pod_->address());
+}
+
+TEST_F(FlannelNeighbourTest, PeerThatComesBackWithAnotherMac_IsReachedWithinASecond) {
+    const MacAddress fresh({0x0e, 1, 2, 3, 4, 5});
+    set_mac({flannel_->ns(), "flannel.1"}, fresh);
+    cluster_->state().back() = flannel_->as_node();
+    cluster_->publish();
+    EXPECT_TRUE(wait_until([this] { return ping(pod_->ns(), flannel_->pod().address, 1).answered == 1; }, 1s, 100ms));
+}
+
+// Hops as between two flannel nodes: each node is a router.
+TEST_F(FlannelNeighbourTest, TtlAndEcn_AreWhatAFlannelPeerExpects) {
+    const auto inward = send_one_datagram(flannel_->pod(), pod_->endpoint(), {.ttl = 64, .tos = 2});
+    EXPECT_EQ(inward.ttl, 62);
+    EXPECT_EQ(inward.tos, 2);
+    const auto outward = send_one_datagram(pod_->endpoint(), flannel_->pod(), {.ttl = 64, .tos = 2});
+    EXPECT_EQ(outward.ttl, 62);
+    EXPECT_EQ(outward.tos, 2);
+}
+
+}  // namespace
+}  // namespace podlane::net
