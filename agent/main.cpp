@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // podlane-agent: the daemon of one node. Wiring only.
-#include <sys/signalfd.h>
-#include <sys/stat.h>
-
 #include <csignal>
 #include <cstdio>
-#include <span>
+#include <filesystem>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "agent/config/command_line.h"
@@ -45,6 +44,21 @@ Result<void> make_run_directory(const std::string& path) {
     return {};
 }
 
+// The control socket's name, which goes when the agent ends: nobody answers on it then.
+class SocketName {
+public:
+    explicit SocketName(std::filesystem::path path) : path_(std::move(path)) {}
+    SocketName(const SocketName&) = delete;
+    SocketName& operator=(const SocketName&) = delete;
+    ~SocketName() {
+        std::error_code error;
+        std::filesystem::remove(path_, error);
+    }
+
+private:
+    std::filesystem::path path_;
+};
+
 // Runs until SIGTERM or SIGINT. Members are destroyed in reverse order: the loop goes last.
 Result<void> run_agent(const Invocation& invocation, const Config& config, char** arguments) {
     if (auto made = make_run_directory(config.run_dir); !made) {
@@ -54,10 +68,12 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     if (!loop) {
         return std::unexpected(loop.error());
     }
-    auto listener = listen_unix(std::filesystem::path(config.run_dir) / "agent.sock");
+    const auto socket = std::filesystem::path(config.run_dir) / "agent.sock";
+    auto listener = listen_unix(socket);
     if (!listener) {
         return std::unexpected(listener.error());
     }
+    const SocketName socket_name(socket);
     auto source = FileSource::create(**loop, {.path = config.state.file, .node_name = config.node_name});
     if (!source) {
         return std::unexpected(source.error());

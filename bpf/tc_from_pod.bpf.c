@@ -72,11 +72,26 @@ static __always_inline int send_to_local_pod(struct __sk_buff *skb, const struct
 	if (handover != HANDOVER_NONE)
 		return hand_over(skb, DIRECTION_FROM_POD, handover);
 	/* The receiver has a key of its own for the flow; its replies must find it. */
-	handover = claim_flow(packet, &receiver, FLOW_PENDING_TO_POD);
+	handover = check_flow(packet, &receiver, FLOW_PENDING_TO_POD);
 	if (handover != HANDOVER_NONE)
 		return hand_over(skb, DIRECTION_FROM_POD, handover);
 	count_path(skb, PATH_POD_TO_LOCAL_POD);
 	return deliver_to_pod(skb, DIRECTION_FROM_POD, pod, packet->tos);
+}
+
+/* To the outside. Its flow is awaited at the underlay, where the stack shows whether it translated it. */
+static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct packet *packet,
+					  const struct flow_key *sender)
+{
+	enum handover_reason handover = HANDOVER_OUTSIDE;
+
+	if (packet->has_flow && packet->kind != PACKET_ICMP_ERROR)
+		await_flow(sender, FLOW_PENDING_FROM_POD);
+	if (packet->has_options)
+		handover = HANDOVER_IP_OPTIONS;
+	else if (packet->is_fragment)
+		handover = HANDOVER_FRAGMENT;
+	return hand_over(skb, DIRECTION_FROM_POD, handover);
 }
 
 static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct packet *packet)
@@ -89,17 +104,10 @@ static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct pack
 		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_NODE_ADDRESS);
 	if (destination.kind == DESTINATION_NOBODY)
 		return refuse_packet(skb, DIRECTION_FROM_POD, DROP_NO_POD_ROUTE);
-	if (packet->has_options)
-		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_IP_OPTIONS);
-	if (packet->is_fragment)
-		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_FRAGMENT);
-	if (destination.kind == DESTINATION_OUTSIDE) {
-		if (packet->kind != PACKET_ICMP_ERROR)
-			await_flow(&sender, FLOW_PENDING_FROM_POD);
-		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_OUTSIDE);
-	}
+	if (destination.kind == DESTINATION_OUTSIDE)
+		return leave_to_stack(skb, packet, &sender);
 
-	handover = claim_flow(packet, &sender, FLOW_PENDING_FROM_POD);
+	handover = check_flow(packet, &sender, FLOW_PENDING_FROM_POD);
 	if (handover != HANDOVER_NONE)
 		return hand_over(skb, DIRECTION_FROM_POD, handover);
 	if (destination.pod)
@@ -115,6 +123,9 @@ int from_pod(struct __sk_buff *skb)
 	struct packet packet = {};
 	enum drop_reason drop;
 
+	/* A VLAN tag would be put on the outer frame: the pod would send into a VLAN of the underlay. */
+	if (skb->vlan_present)
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_UNSUPPORTED_ETHERTYPE);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb);
 	if (skb->protocol != bpf_htons(ETH_P_IP))
@@ -122,7 +133,7 @@ int from_pod(struct __sk_buff *skb)
 	if (!make_linear(skb, ETH_HLEN + PARSED_LENGTH))
 		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_PULL_FAILED);
 
-	drop = parse_ipv4(skb, ETH_HLEN, &packet);
+	drop = parse_ipv4(skb, ETH_HLEN, skb->len, &packet);
 	if (drop != DROP_NONE)
 		return drop_packet(skb, DIRECTION_FROM_POD, drop);
 	if (!find_sender(skb, packet.source))

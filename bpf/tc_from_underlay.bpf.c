@@ -15,6 +15,7 @@
 /* The outer headers, after they were found good. */
 struct tunnel {
 	__be32 vtep; /* outer source */
+	__u32 end;   /* of the outer packet in the frame; padding may follow */
 	__u8 tos;
 	bool has_checksum; /* UDP's, which only the stack verifies */
 };
@@ -61,6 +62,7 @@ static __always_inline enum drop_reason check_vxlan(struct __sk_buff *skb, struc
 	if (frame->inner_ethernet.h_proto != bpf_htons(ETH_P_IP))
 		return DROP_BAD_INNER_FRAME;
 	tunnel->vtep = frame->outer_ip.saddr;
+	tunnel->end = ETH_HLEN + ip_length;
 	tunnel->tos = frame->outer_ip.tos;
 	tunnel->has_checksum = frame->udp.check != 0;
 	return DROP_NONE;
@@ -69,7 +71,7 @@ static __always_inline enum drop_reason check_vxlan(struct __sk_buff *skb, struc
 static __always_inline enum drop_reason check_inner(struct __sk_buff *skb, const struct tunnel *tunnel,
 						    struct packet *inner)
 {
-	if (parse_ipv4(skb, VXLAN_INNER_IPV4, inner) != DROP_NONE)
+	if (parse_ipv4(skb, VXLAN_INNER_IPV4, tunnel->end, inner) != DROP_NONE)
 		return DROP_BAD_INNER_FRAME;
 	return check_tunnel_source(tunnel->vtep, inner->source);
 }
@@ -85,14 +87,8 @@ static __always_inline enum handover_reason check_fast_path(const struct tunnel 
 		return HANDOVER_OVERLAY_HOST;
 	if (tunnel->has_checksum)
 		return HANDOVER_OUTER_CHECKSUM;
-	if (inner->has_options)
-		return HANDOVER_IP_OPTIONS;
-	if (inner->is_fragment)
-		return HANDOVER_FRAGMENT;
 	handover = check_forwardable(inner, pod->mtu);
-	if (handover != HANDOVER_NONE)
-		return handover;
-	return claim_flow(inner, &receiver, FLOW_PENDING_TO_POD);
+	return handover != HANDOVER_NONE ? handover : check_flow(inner, &receiver, FLOW_PENDING_TO_POD);
 }
 
 /* Point of no return: from here on the packet is ours. */
@@ -114,7 +110,8 @@ int from_underlay(struct __sk_buff *skb)
 	enum drop_reason drop;
 	__u8 tos;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST)
+	/* A frame with a VLAN tag is for the VLAN's own device. */
+	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return VERDICT_PASS;
 	if (!make_linear(skb, VXLAN_INNER_IPV4 + PARSED_LENGTH) || classify_outer(skb) != OUTER_VXLAN)
 		return VERDICT_PASS;

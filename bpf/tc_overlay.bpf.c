@@ -48,7 +48,7 @@ int to_overlay(struct __sk_buff *skb)
 		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_UNSUPPORTED_ETHERTYPE);
 	if (!make_linear(skb, ETH_HLEN + PARSED_LENGTH))
 		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_TRUNCATED);
-	drop = parse_ipv4(skb, ETH_HLEN, &packet);
+	drop = parse_ipv4(skb, ETH_HLEN, skb->len, &packet);
 	if (drop != DROP_NONE)
 		return drop_packet(skb, DIRECTION_TO_OVERLAY, drop);
 	destination = find_destination(packet.destination);
@@ -84,16 +84,9 @@ static __always_inline enum handover_reason check_fast_path(const struct packet 
 							    const struct pod_endpoint *pod)
 {
 	struct flow_key receiver = flow_key_to_pod(packet);
-	enum handover_reason handover;
+	enum handover_reason handover = check_forwardable(packet, pod->mtu);
 
-	if (packet->has_options)
-		return HANDOVER_IP_OPTIONS;
-	if (packet->is_fragment)
-		return HANDOVER_FRAGMENT;
-	handover = check_forwardable(packet, pod->mtu);
-	if (handover != HANDOVER_NONE)
-		return handover;
-	return claim_flow(packet, &receiver, FLOW_PENDING_TO_POD);
+	return handover != HANDOVER_NONE ? handover : check_flow(packet, &receiver, FLOW_PENDING_TO_POD);
 }
 
 static __always_inline int send_to_host(struct __sk_buff *skb, __be32 address)
@@ -116,8 +109,9 @@ int from_overlay(struct __sk_buff *skb)
 	enum handover_reason handover;
 	enum drop_reason drop;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || !make_linear(skb, ETH_HLEN + PARSED_LENGTH) ||
-	    parse_ipv4(skb, ETH_HLEN, &packet) != DROP_NONE)
+	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present ||
+	    !make_linear(skb, ETH_HLEN + PARSED_LENGTH) ||
+	    parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE)
 		return drop_packet(skb, DIRECTION_FROM_OVERLAY, DROP_BAD_INNER_FRAME);
 	drop = check_tunnel_key(skb, &packet);
 	if (drop != DROP_NONE)

@@ -6,13 +6,20 @@
 #include "bpf/lib/flow.h"
 #include "bpf/lib/rewrite.h"
 
-/* A packet of a pod of this node that was handed up and comes down unchanged: both pods' flows become ours. */
+/*
+ * A packet of a pod of this node that was handed up and comes down unchanged: both pods' flows become ours, or stay it
+ * where the packet went up only because it is a fragment.
+ */
 static __always_inline bool came_unchanged_from_local_pod(const struct packet *packet)
 {
 	struct flow_key sender = flow_key_from_pod(packet);
 	const struct flow_entry *entry = bpf_map_lookup_elem(&flow_owners, &sender);
 
-	if (!entry || entry->owner != FLOW_OWNER_UNDECIDED || !(entry->pending & FLOW_PENDING_FROM_POD))
+	if (!entry || packet->kind == PACKET_ICMP_ERROR)
+		return false;
+	if (entry->owner == FLOW_OWNER_FAST)
+		return packet->is_fragment;
+	if (entry->owner != FLOW_OWNER_UNDECIDED || !(entry->pending & FLOW_PENDING_FROM_POD))
 		return false;
 	set_owner(&sender, FLOW_OWNER_FAST);
 	return true;
@@ -26,11 +33,11 @@ int to_pod(struct __sk_buff *skb)
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) || !make_linear(skb, ETH_HLEN + PARSED_LENGTH))
 		return VERDICT_PASS;
-	if (parse_ipv4(skb, ETH_HLEN, &packet) != DROP_NONE || !is_plain(&packet))
+	if (parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE || !packet.has_flow)
 		return VERDICT_PASS;
 
 	receiver = flow_key_to_pod(&packet);
-	if (packet.kind != PACKET_ICMP_ERROR && came_unchanged_from_local_pod(&packet))
+	if (came_unchanged_from_local_pod(&packet))
 		set_owner(&receiver, FLOW_OWNER_FAST);
 	else
 		learn_from_stack(&packet, &receiver, FLOW_PENDING_TO_POD);

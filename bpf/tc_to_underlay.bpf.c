@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Egress of the underlay device: what leaves the node. Learns which flows of this node's pods the stack translated
- * on their way out, so that their replies return through it; changes nothing.
+ * Egress of the underlay device: what leaves the node.
+ *
+ *   the node's own               passed on, untouched; everything that is encapsulated among it
+ *   a pod's, to another node     sent into the overlay: between nodes a pod's packet travels encapsulated
+ *   a pod's, to the outside      passed on; a flow that the stack translated is learned to be the stack's
  */
 #include "bpf/lib/flow.h"
 #include "bpf/lib/rewrite.h"
+#include "bpf/lib/route.h"
 
-/* The node's own traffic, everything that is encapsulated among it: by far the most of what passes here. */
+/* By far the most of what passes here. */
 static __always_inline bool is_from_this_node(struct __sk_buff *skb)
 {
 	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
@@ -14,28 +18,46 @@ static __always_inline bool is_from_this_node(struct __sk_buff *skb)
 	return ip && ip->saddr == config.node_address;
 }
 
+/*
+ * The stack knows another node's address on the underlay and sends there what it forwards for a pod: fragments, the
+ * rest of a flow, what kube-proxy translated to a pod in the host's network.
+ */
+static __always_inline int send_by_overlay(struct __sk_buff *skb)
+{
+	count_path(skb, PATH_STACK_TO_OVERLAY);
+	return bpf_redirect(config.overlay_ifindex, 0);
+}
+
+/*
+ * The tuple that the pod sent is on record as undecided, and stays so: what leaves for the outside goes through the
+ * stack. Any other tuple is one that the stack made.
+ */
+static __always_inline void learn_translated(const struct packet *packet)
+{
+	struct flow_key sender = flow_key_from_pod(packet);
+
+	if (packet->has_flow && packet->kind != PACKET_ICMP_ERROR && !bpf_map_lookup_elem(&flow_owners, &sender))
+		set_owner(&sender, FLOW_OWNER_STACK);
+}
+
 SEC("tc/egress")
 int to_underlay(struct __sk_buff *skb)
 {
 	struct packet packet = {};
-	struct flow_key sender;
+	struct destination destination;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) || is_from_this_node(skb))
 		return VERDICT_PASS;
 	if (!make_linear(skb, ETH_HLEN + PARSED_LENGTH))
 		return VERDICT_PASS;
-	if (parse_ipv4(skb, ETH_HLEN, &packet) != DROP_NONE || !is_plain(&packet))
-		return VERDICT_PASS;
-	if (!bpf_map_lookup_elem(&pods_by_ipv4, &packet.source) || packet.kind == PACKET_ICMP_ERROR)
+	if (parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE ||
+	    !bpf_map_lookup_elem(&pods_by_ipv4, &packet.source))
 		return VERDICT_PASS;
 
-	/*
-	 * The tuple that the pod sent is on record as undecided, and stays so: what leaves for the outside goes through
-	 * the stack. Any other tuple is one that the stack made.
-	 */
-	sender = flow_key_from_pod(&packet);
-	if (!bpf_map_lookup_elem(&flow_owners, &sender))
-		set_owner(&sender, FLOW_OWNER_STACK);
+	destination = find_destination(packet.destination);
+	if (destination.kind == DESTINATION_NODE)
+		return send_by_overlay(skb);
+	learn_translated(&packet);
 	return VERDICT_PASS;
 }
 

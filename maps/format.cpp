@@ -41,9 +41,8 @@ Result<__be32> parse_address(std::string_view text) {
 
 Result<__be16> parse_port(std::string_view text) {
     std::uint16_t port = 0;
-    const char* const last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(text.data(), last, port);
-    if (error != std::errc{} || end != last) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+    if (error != std::errc{} || end != text.data() + text.size()) {
         return fail("\"{}\" is no port (0 to 65535)", text);
     }
     return htons(port);
@@ -127,7 +126,7 @@ Result<std::vector<std::string>> split_key(std::string_view text, FieldNames nam
 
 // Splits, then calls `parse(fields, errors)` for the key.
 template <typename Key, typename Parse>
-Result<Key> parse_key(std::string_view text, FieldNames names, Parse&& parse) {
+Result<Key> parse_key(std::string_view text, FieldNames names, const Parse& parse) {
     const auto fields = split_key(text, names);
     if (!fields) {
         return std::unexpected(fields.error());

@@ -76,7 +76,7 @@ public:
 
     // Calls `visit(key, value)` for every entry of a copy: the visitor may change the map.
     template <std::invocable<const Key&, const Stored&> Visit>
-    [[nodiscard]] Result<void> for_each(Visit&& visit) const {
+    [[nodiscard]] Result<void> for_each(Visit visit) const {
         const auto raw = handle_.entries();
         if (!raw) {
             return std::unexpected(raw.error());

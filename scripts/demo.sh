@@ -101,7 +101,7 @@ show_topology() {
   local form
   form=$(cat <<'PICTURE'
 
-       pod alice %-15s                 pod bob %-15s
+       pod alice %-15s              pod bob %s
           eth0                                  eth0
            |                                     |
    +- node1 -----------------+           +- node2 -----------------+
@@ -163,6 +163,7 @@ label_frames() {
 # One echo request on node1's underlay, as tcpdump decodes it.
 capture_packet() {
   local dump=$cluster_dir/capture.txt log=$cluster_dir/tcpdump.log pid tries
+  : >"$log"
   in_ns "$(node_ns node1)" timeout 10 tcpdump -i eth0 -c 1 -nn -e -vv -l -T vxlan udp dst port 8472 >"$dump" 2>"$log" &
   pid=$!
   for ((tries = 0; tries < 100; tries++)); do
@@ -188,8 +189,9 @@ show_maps() {
     ctl node1 map get nodes_by_pod_cidr "${node_pod_cidr[node2]}"
   say "" "node2 looked up bob: behind which interface, and with which MAC."
   show "agentctl map get pods_by_ipv4 ${pod_address[bob]}      # on node2" ctl node2 map get pods_by_ipv4 "${pod_address[bob]}"
-  say "" "Before that it checked that the outer source is a node that may send for the inner source."
-  show "agentctl map get nodes_by_ipv4 ${node_address[node1]}      # on node2" ctl node2 map get nodes_by_ipv4 "${node_address[node1]}"
+  say "" "Before that it checked the sender: the inner source lies in a podCIDR whose node is the outer source."
+  show "agentctl map get nodes_by_pod_cidr ${node_pod_cidr[node1]}      # on node2" \
+    ctl node2 map get nodes_by_pod_cidr "${node_pod_cidr[node1]}"
   show "agentctl pod list        # on node2" ctl node2 pod list
 }
 

@@ -180,7 +180,9 @@ Outcome<std::vector<Endpoint>> SocketAgent::recorded_endpoints() const {
 }
 
 Outcome<void> SocketAgent::add_endpoint(const Endpoint& endpoint) {
-    const auto response = call({"PUT", "/v1/endpoints/" + endpoint.id(), endpoint.to_json().dump()});
+    // The Pod's names come from CNI_ARGS: any bytes.
+    std::string body = endpoint.to_json().dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
+    const auto response = call({"PUT", "/v1/endpoints/" + endpoint.id(), std::move(body)});
     if (!response) {
         return std::unexpected(response.error());
     }

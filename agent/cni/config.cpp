@@ -233,10 +233,17 @@ Outcome<NetworkConfig> parse_config(std::string_view json_text, Command command)
     if (done && command == Command::add) {
         done = check_keys(result.raw);
     }
-    for (const auto read : {read_name, read_run_dir, read_link, read_mtu, read_dns, read_ipam, read_prev_result}) {
-        if (done) {
-            done = read(result.raw, result);
+    const auto apply = [&](auto&& readers) {
+        for (const auto read : readers) {
+            if (done) {
+                done = read(result.raw, result);
+            }
         }
+    };
+    apply(std::array{read_name, read_run_dir, read_ipam, read_prev_result});
+    // What only says how to create something must not keep DEL from removing it.
+    if (command != Command::del && command != Command::gc) {
+        apply(std::array{read_link, read_mtu, read_dns});
     }
     if (done && command == Command::gc) {
         done = read_valid_attachments(result.raw, result);

@@ -38,8 +38,8 @@ struct NetworkConfig {
 // For error objects and VERSION: the version in the text if it is one podlane speaks.
 [[nodiscard]] std::optional<Version> peek_version(std::string_view json_text);
 
-// Errors: 6 not JSON, 1 a version that podlane does not speak or that lacks the command, 2 (ADD only: what ran once
-// must be removable) a key that podlane does not know, 7 a bad value, with the key's name.
+// Errors: 6 not JSON; 1 a version that podlane does not speak or that lacks the command; 2 a key that podlane does not
+// know (ADD only); 7 a bad value, with the key's name. DEL and GC ignore keys that only say how to create something.
 [[nodiscard]] Outcome<NetworkConfig> parse_config(std::string_view json_text, Command command);
 
 }  // namespace podlane::cni

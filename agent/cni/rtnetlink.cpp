@@ -95,6 +95,15 @@ Result<RtSocket> RtSocket::open() {
 }
 
 Result<std::vector<RtReply>> RtSocket::request(RtMessage message) {
+    constexpr int max_attempts = 5;
+    auto replies = request_once(message);
+    for (int attempt = 1; attempt < max_attempts && !replies && replies.error().code == EINTR; ++attempt) {
+        replies = request_once(message);
+    }
+    return replies;
+}
+
+Result<std::vector<RtReply>> RtSocket::request_once(RtMessage& message) {
     const auto bytes = message.finish(++sequence_);
     if (::send(socket_.get(), bytes.data(), bytes.size(), 0) < 0) {
         return fail_errno(errno, "netlink: send");

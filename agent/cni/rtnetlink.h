@@ -99,9 +99,11 @@ class RtSocket {
 public:
     [[nodiscard]] static Result<RtSocket> open();
     // Sends a request and collects the answer. An error carries the kernel's errno and, where it gave one, its text.
+    // A list that changed while the kernel wrote it is asked for again.
     [[nodiscard]] Result<std::vector<RtReply>> request(RtMessage message);
 
 private:
+    [[nodiscard]] Result<std::vector<RtReply>> request_once(RtMessage& message);
     explicit RtSocket(Fd socket) : socket_(std::move(socket)) {}
     enum class Progress { more, done };
     [[nodiscard]] Result<Progress> take(std::span<const std::byte> datagram, std::vector<RtReply>& replies) const;

@@ -71,8 +71,8 @@ std::expected<Invocation, Exit> parse_command_line(std::span<const std::string> 
         return std::unexpected(Exit{2, fmt::format("podlane-agent: {} (see --help)\n", error.what())});
     }
     if (check_config && cleanup->parsed()) {
-        return std::unexpected(Exit{2, fmt::format("podlane-agent: {} does not go with cleanup (see --help)\n",
-                                                   check->get_name())});
+        return std::unexpected(
+            Exit{2, fmt::format("podlane-agent: {} does not go with cleanup (see --help)\n", check->get_name())});
     }
     drop_empty(invocation.flags);
     if (cleanup->parsed()) {

@@ -25,7 +25,9 @@ struct PortRange {
     std::uint16_t low = 0;
     std::uint16_t high = 0;
 
-    [[nodiscard]] constexpr bool overlaps(const PortRange& other) const { return low <= other.high && other.low <= high; }
+    [[nodiscard]] constexpr bool overlaps(const PortRange& other) const {
+        return low <= other.high && other.low <= high;
+    }
     [[nodiscard]] std::string to_string() const { return fmt::format("{}-{}", low, high); }
     bool operator==(const PortRange&) const = default;
 };

@@ -117,7 +117,8 @@ Result<void> read_macvlan(const ConfigValue& value, MacvlanConfig& macvlan) {
 
 Result<void> read_macvlans(const ConfigValue& value, std::vector<MacvlanConfig>& macvlans) {
     macvlans.clear();
-    return read_elements(value, [&](const ConfigValue& element) { return read_macvlan(element, macvlans.emplace_back()); });
+    return read_elements(value,
+                         [&](const ConfigValue& element) { return read_macvlan(element, macvlans.emplace_back()); });
 }
 
 }  // namespace

@@ -22,8 +22,9 @@ std::string device_name_problem(std::string_view name) {
         return fmt::format("\"{}\" is longer than {} characters", printable(name), IFNAMSIZ - 1);
     }
     const bool reserved = name == "." || name == ".." || name == "all" || name == "default";
-    const bool bad = std::ranges::any_of(
-        name, [](char c) { return c == '/' || c == ':' || c == ' ' || c == '%' || static_cast<unsigned char>(c) < 0x21; });
+    const bool bad = std::ranges::any_of(name, [](char c) {
+        return c == '/' || c == ':' || c == ' ' || c == '%' || static_cast<unsigned char>(c) < 0x21;
+    });
     return reserved || bad ? fmt::format("\"{}\" cannot be a device's name", printable(name)) : std::string();
 }
 
@@ -114,9 +115,10 @@ Result<void> check_snat(const SnatConfig& snat, const PortRange& ephemeral) {
         return {};
     }
     if (snat.port_range.low == 0) {
-        return fail("snat.portRange: beside NodePorts ({}) and the host's ephemeral ports ({}) no 1000 ports are free: "
-                    "narrow net.ipv4.ip_local_port_range, or set snat.enabled: false",
-                    node_ports, ephemeral);
+        return fail(
+            "snat.portRange: beside NodePorts ({}) and the host's ephemeral ports ({}) no 1000 ports are free: "
+            "narrow net.ipv4.ip_local_port_range, or set snat.enabled: false",
+            node_ports, ephemeral);
     }
     if (snat.port_range.overlaps(node_ports)) {
         return fail("snat.portRange: {} collides with NodePorts ({})", snat.port_range, node_ports);

@@ -47,6 +47,7 @@ Result<AgentReply> AgentClient::call(const AgentCall& call) const {
         curl_slist_append(curl_slist_append(nullptr, "Expect:"), "Content-Type: application/json"));
     const std::string url = fmt::format("http://agent{}", call.path);
     const std::string method(call.method);
+    const std::string body(call.body);
     AgentReply reply;
     curl_easy_setopt(handle.get(), CURLOPT_UNIX_SOCKET_PATH, socket_.c_str());
     curl_easy_setopt(handle.get(), CURLOPT_URL, url.c_str());
@@ -58,9 +59,9 @@ Result<AgentReply> AgentClient::call(const AgentCall& call) const {
     curl_easy_setopt(handle.get(), CURLOPT_NOPROXY, "*");
     curl_easy_setopt(handle.get(), CURLOPT_WRITEFUNCTION, &append);
     curl_easy_setopt(handle.get(), CURLOPT_WRITEDATA, &reply.body);
-    if (!call.body.empty()) {
-        curl_easy_setopt(handle.get(), CURLOPT_POSTFIELDS, call.body.data());
-        curl_easy_setopt(handle.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(call.body.size()));
+    if (!body.empty()) {
+        curl_easy_setopt(handle.get(), CURLOPT_POSTFIELDS, body.c_str());
+        curl_easy_setopt(handle.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     }
     const CURLcode code = curl_easy_perform(handle.get());
     if (code != CURLE_OK) {

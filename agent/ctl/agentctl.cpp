@@ -38,6 +38,7 @@ public:
     }
     CommandLine(const CommandLine&) = delete;
     CommandLine& operator=(const CommandLine&) = delete;
+    ~CommandLine() = default;
 
     ExitStatus run(std::vector<std::string> arguments) {
         std::ranges::reverse(arguments);  // as CLI11 takes them
@@ -129,8 +130,8 @@ private:
         CLI::App* dump = command(*map, "dump", "the entries of the named maps, or of all",
                                  [this] { return map_dump(context_, map_names_, decoding_); });
         dump->add_option("NAME", map_names_, "maps");
-        CLI::App* get = command(*map, "get", "one entry",
-                                [this] { return map_get(context_, map_name_, map_key_, decoding_); });
+        CLI::App* get =
+            command(*map, "get", "one entry", [this] { return map_get(context_, map_name_, map_key_, decoding_); });
         get->add_option("NAME", map_name_, "map")->required();
         get->add_option("KEY", map_key_, "as a table prints it, fields with \":\" between, or as JSON prints it")
             ->required();
@@ -170,11 +171,11 @@ Result<std::chrono::milliseconds> parse_timeout(std::string_view text) {
         number.remove_suffix(1);
     }
     double value = 0;
-    const char* const last = number.data() + number.size();
-    const auto [end, error] = std::from_chars(number.data(), last, value);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
     constexpr double longest = 24 * 3600 * 1000.0;
     // Written so that "nan" is refused as well.
-    if (error != std::errc{} || end != last || !(value * unit >= 1 && value * unit <= longest)) {
+    if (error != std::errc{} || end != number.data() + number.size() ||
+        !(value * unit >= 1 && value * unit <= longest)) {
         return fail("\"{}\" is no time from 1ms to 24 hours (5, 5s, 500ms)", text);
     }
     return std::chrono::milliseconds(static_cast<std::int64_t>(value * unit));

@@ -157,6 +157,7 @@ private:
         return info != nullptr ? info->num_connections : 0;
     }
 
+    // lint-allow(parameters): MHD_AccessHandlerCallback
     static MHD_Result access(void* self, MHD_Connection* connection, const char* url, const char* method,
                              const char* /*version*/, const char* data, std::size_t* size, void** state) {
         return static_cast<MicrohttpdServer*>(self)->on_request(connection, url, method, {data, size}, state);

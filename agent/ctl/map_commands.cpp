@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <numeric>
 #include <ostream>
 
 #include <nlohmann/json.hpp>
@@ -104,7 +103,9 @@ Outcome<RawEntries> read_entries(const PinnedMap& map) {
 // By the keys' bytes: addresses and prefixes in the order of their numbers, and the same each time.
 std::vector<std::size_t> sorted(const RawEntries& entries) {
     std::vector<std::size_t> order(entries.count);
-    std::iota(order.begin(), order.end(), std::size_t{0});
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        order[i] = i;
+    }
     std::ranges::sort(order, [&entries](std::size_t left, std::size_t right) {
         return std::memcmp(entries.key(left).data(), entries.key(right).data(), entries.key_size) < 0;
     });

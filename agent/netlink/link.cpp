@@ -67,8 +67,8 @@ bool Link::is_no_arp() const {
 
 Message create_external_vxlan(const ExternalVxlan& device) {
     ifinfomsg header{};
-    header.ifi_flags = IFF_NOARP | (device.state == AdminState::up ? IFF_UP : 0U);
-    header.ifi_change = IFF_UP | IFF_NOARP;
+    header.ifi_flags = IFF_NOARP;
+    header.ifi_change = IFF_NOARP;
     Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, header,
                     fmt::format("create link {} type vxlan external dstport {}", device.name, device.port));
     message.put_string(IFLA_IFNAME, device.name);

@@ -65,11 +65,10 @@ struct ExternalVxlan {
     std::uint16_t port = 0;
     MacAddress mac;
     std::uint32_t mtu = 0;
-    AdminState state = AdminState::up;
 };
 
-// Requests. create_external_vxlan brings the device up, where that is asked for, with the same request: when its UDP
-// port is taken (EADDRINUSE; EEXIST where the other device is external too) no device is left behind.
+// Requests. create_external_vxlan makes the device and leaves it down: its UDP port is opened (EADDRINUSE) when it is
+// brought up. Where another external device has the port the creation fails with EEXIST.
 [[nodiscard]] Message create_external_vxlan(const ExternalVxlan& device);
 [[nodiscard]] Message change_link(const Link& link, const LinkChange& change);
 [[nodiscard]] Message delete_link(const Link& link);

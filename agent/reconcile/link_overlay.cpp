@@ -15,7 +15,7 @@ std::string description(const WantedOverlayDevice& wanted) {
 }
 
 netlink::ExternalVxlan device_request(const WantedOverlayDevice& wanted) {
-    return {.name = wanted.name, .port = wanted.port, .mac = wanted.mac, .mtu = wanted.mtu, .state = wanted.gate == OverlayGate::open ? netlink::AdminState::up : netlink::AdminState::down};
+    return {.name = wanted.name, .port = wanted.port, .mac = wanted.mac, .mtu = wanted.mtu};
 }
 
 // Who keeps the overlay device from its UDP port. Only a device that is up has its socket open (EADDRINUSE); of two
@@ -44,18 +44,16 @@ public:
     Requests(netlink::Socket& socket, const WantedOverlayDevice& wanted, const LinkTable& links, LinkReport& report)
         : socket_(socket), wanted_(wanted), links_(links), report_(report) {}
 
+    // In two steps: a device that could not come up is not made again and again, with events that ask for more.
     void create() {
         if (!execute(netlink::create_external_vxlan(device_request(wanted_)))) {
             return;
         }
-        // The kernel takes no alias together with a new device.
         const auto link = netlink::find_link(socket_, wanted_.name);
         if (!link) {
             report_.errors.push_back(link.error());
         } else if (*link) {
-            netlink::LinkChange change;
-            change.alias = overlay_alias;
-            execute(netlink::change_link(**link, change));
+            change(**link, plan_overlay(wanted_, &**link).change);
         }
     }
 

@@ -21,7 +21,7 @@ public:
     };
     struct Event {
         std::string directory;
-        std::string name;         // empty: the directory itself is gone
+        std::string name;        // empty: the directory itself is gone
         std::uint32_t mask = 0;  // IN_CREATE, IN_CLOSE_WRITE, ...
     };
     struct Events {

@@ -23,7 +23,7 @@ constexpr milliseconds grace(200);
 constexpr std::size_t most_logged_warnings = 20;
 
 bool is_link(const std::string& path) {
-    struct stat status {};
+    struct stat status{};
     return lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode);
 }
 
@@ -171,9 +171,10 @@ void FileSource::publish() {
 // Everything that is there has been read and was good.
 bool FileSource::complete() const {
     const bool found = walk_.target == PathWalk::Target::file || walk_.target == PathWalk::Target::directory;
-    return found && !relocate_ && dirty_.empty() && !files_.empty() && std::ranges::all_of(files_, [](const auto& entry) {
-        return entry.second.good && entry.second.problem.empty() && !entry.second.gone;
-    });
+    return found && !relocate_ && dirty_.empty() && !files_.empty() &&
+           std::ranges::all_of(files_, [](const auto& entry) {
+               return entry.second.good && entry.second.problem.empty() && !entry.second.gone;
+           });
 }
 
 std::string FileSource::current_problem() const {

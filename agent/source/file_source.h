@@ -100,7 +100,7 @@ private:
     EventLoop::Watch later_timer_;
     std::function<void()> on_change_;
 
-    PathWalk walk_;                                  // the way to the state, as it was found last
+    PathWalk walk_;                                   // the way to the state, as it was found last
     std::optional<Clock::time_point> missing_since_;  // there is nothing at its end
     std::string watch_problem_;
     std::map<std::string, StateFile> files_;                // by path, as it is written

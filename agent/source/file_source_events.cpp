@@ -23,7 +23,7 @@ constexpr std::uint32_t done_or_gone = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_F
 
 // A link to something is complete from the start. A file that was just created is not: it will be closed.
 bool is_created_complete(const std::string& path) {
-    struct stat status {};
+    struct stat status{};
     if (lstat(path.c_str(), &status) != 0) {
         return false;
     }

@@ -2,81 +2,13 @@
 #include "agent/source/object_extractor.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "agent/text/printable.h"
 
 namespace podlane {
 
-// What may stand at a key, or as an element of a list.
-struct ObjectExtractor::Field {
-    Place place;
-    std::string_view key;  // "*": any member, or a list's element
-    Expect expect;
-    FieldOf of;
-    std::string_view path;
-    Place child = Place::root;                  // of a map or list
-    std::string RawObject::* target = nullptr;  // of a text or flag; null: see take_text
-};
-
 namespace {
-
-using Place = ObjectExtractor::Place;
-using Field = ObjectExtractor::Field;
-using Expect = ObjectExtractor::Expect;
-
-// Everything that is read of an object. Whatever is not here is skipped, whatever its form.
-constexpr auto fields = std::to_array<Field>({
-    {Place::root, "items", Expect::list, FieldOf::both, "items", Place::items},
-    {Place::items, "*", Expect::map, FieldOf::both, "items", Place::item},
-    {Place::item, "apiVersion", Expect::text, FieldOf::both, "apiVersion", {}, &RawObject::api_version},
-    {Place::item, "kind", Expect::text, FieldOf::both, "kind", {}, &RawObject::kind},
-    {Place::item, "metadata", Expect::map, FieldOf::both, "metadata", Place::metadata},
-    {Place::item, "spec", Expect::map, FieldOf::both, "spec", Place::spec},
-    {Place::item, "status", Expect::map, FieldOf::both, "status", Place::status},
-    {Place::metadata, "name", Expect::text, FieldOf::both, "metadata.name", {}, &RawObject::name},
-    {Place::metadata, "namespace", Expect::text, FieldOf::pod, "metadata.namespace", {}, &RawObject::name_space},
-    {Place::metadata, "uid", Expect::text, FieldOf::pod, "metadata.uid", {}, &RawObject::uid},
-    {Place::metadata, "deletionTimestamp", Expect::text, FieldOf::both, "metadata.deletionTimestamp", {},
-     &RawObject::deletion_timestamp},
-    {Place::metadata, "annotations", Expect::map, FieldOf::both, "metadata.annotations", Place::annotations},
-    {Place::annotations, "*", Expect::text, FieldOf::both, "metadata.annotations"},
-    {Place::spec, "podCIDR", Expect::text, FieldOf::node, "spec.podCIDR", {}, &RawObject::pod_cidr},
-    {Place::spec, "podCIDRs", Expect::list, FieldOf::node, "spec.podCIDRs", Place::pod_cidrs},
-    {Place::pod_cidrs, "*", Expect::text, FieldOf::node, "spec.podCIDRs"},
-    {Place::spec, "nodeName", Expect::text, FieldOf::pod, "spec.nodeName", {}, &RawObject::node_name},
-    {Place::spec, "hostNetwork", Expect::flag, FieldOf::pod, "spec.hostNetwork", {}, &RawObject::host_network},
-    {Place::status, "phase", Expect::text, FieldOf::pod, "status.phase", {}, &RawObject::phase},
-    {Place::status, "podIP", Expect::text, FieldOf::pod, "status.podIP", {}, &RawObject::pod_ip},
-    {Place::status, "podIPs", Expect::list, FieldOf::pod, "status.podIPs", Place::pod_ips},
-    {Place::pod_ips, "*", Expect::map, FieldOf::pod, "status.podIPs", Place::pod_ip},
-    {Place::pod_ip, "ip", Expect::text, FieldOf::pod, "status.podIPs.ip", {}, &RawObject::address},
-    {Place::status, "addresses", Expect::list, FieldOf::node, "status.addresses", Place::addresses},
-    {Place::addresses, "*", Expect::map, FieldOf::node, "status.addresses", Place::address},
-    {Place::address, "type", Expect::text, FieldOf::node, "status.addresses.type", {}, &RawObject::address_type},
-    {Place::address, "address", Expect::text, FieldOf::node, "status.addresses.address", {}, &RawObject::address},
-});
-
-const Field* find_field(Place place, std::string_view key) {
-    const auto found = std::ranges::find_if(
-        fields, [&](const Field& field) { return field.place == place && field.key == key; });
-    return found == fields.end() ? nullptr : &*found;
-}
-
-std::string_view expectation(Expect expect) {
-    switch (expect) {
-        case Expect::text:
-            return "text";
-        case Expect::flag:
-            return "true or false";
-        case Expect::map:
-            return "an object";
-        case Expect::list:
-            return "a list";
-    }
-    return "";
-}
 
 std::string_view name_of(ScalarKind kind) {
     switch (kind) {
@@ -121,25 +53,25 @@ void ObjectExtractor::key(std::string_view text, unsigned /*line*/) {
     if (skipping_ > 0) {
         return;
     }
-    const Place place = places_.back();
-    if (place == Place::annotations) {
+    const ObjectPlace place = places_.back();
+    if (place == ObjectPlace::annotations) {
         field_ = is_relevant_annotation(text) ? find_field(place, "*") : nullptr;
         annotation_ = field_ == nullptr ? std::string_view() : text;
         return;
     }
     field_ = find_field(place, text);
-    if (field_ == nullptr && place == Place::root) {
-        field_ = find_field(Place::item, text);
+    if (field_ == nullptr && place == ObjectPlace::root) {
+        field_ = find_field(ObjectPlace::item, text);
     }
 }
 
 // The field that a value at this point belongs to; null: one that is not read.
-const ObjectExtractor::Field* ObjectExtractor::current_field() const {
+const ObjectField* ObjectExtractor::current_field() const {
     switch (places_.back()) {
-        case Place::items:
-        case Place::pod_cidrs:
-        case Place::addresses:
-        case Place::pod_ips:
+        case ObjectPlace::items:
+        case ObjectPlace::pod_cidrs:
+        case ObjectPlace::addresses:
+        case ObjectPlace::pod_ips:
             return find_field(places_.back(), "*");
         default:
             return field_;
@@ -150,10 +82,10 @@ void ObjectExtractor::begin_map(unsigned line) {
     if (skipping_ == 0 && places_.empty()) {
         root_.line = line;
         ++documents_;
-        places_.push_back(Place::root);
+        places_.push_back(ObjectPlace::root);
         return;
     }
-    begin(Expect::map, line);
+    begin(ExpectedForm::map, line);
 }
 
 void ObjectExtractor::begin_list(unsigned line) {
@@ -162,15 +94,15 @@ void ObjectExtractor::begin_list(unsigned line) {
         skipping_ = 1;
         return;
     }
-    begin(Expect::list, line);
+    begin(ExpectedForm::list, line);
 }
 
-void ObjectExtractor::begin(Expect expect, unsigned line) {
+void ObjectExtractor::begin(ExpectedForm expect, unsigned line) {
     if (skipping_ > 0) {
         ++skipping_;
         return;
     }
-    const Field* field = current_field();
+    const ObjectField* field = current_field();
     if (field != nullptr && field->expect == expect) {
         enter(field->child, line);
         return;
@@ -181,27 +113,27 @@ void ObjectExtractor::begin(Expect expect, unsigned line) {
     skipping_ = 1;
 }
 
-void ObjectExtractor::enter(Place place, unsigned line) {
+void ObjectExtractor::enter(ObjectPlace place, unsigned line) {
     // A key that comes twice counts with its last value, as in Kubernetes.
     switch (place) {
-        case Place::items:
+        case ObjectPlace::items:
             has_items_ = true;
             break;
-        case Place::item:
+        case ObjectPlace::item:
             item_ = RawObject(line, item_count_++);
             in_item_ = true;
             break;
-        case Place::pod_cidrs:
+        case ObjectPlace::pod_cidrs:
             raw().pod_cidrs.clear();
             break;
-        case Place::addresses:
+        case ObjectPlace::addresses:
             raw().internal_ips.clear();
             break;
-        case Place::pod_ips:
+        case ObjectPlace::pod_ips:
             raw().pod_ips.clear();
             break;
-        case Place::address:
-        case Place::pod_ip:
+        case ObjectPlace::address:
+        case ObjectPlace::pod_ip:
             raw().address_type.clear();
             raw().address.clear();
             break;
@@ -216,14 +148,14 @@ void ObjectExtractor::end() {
         --skipping_;
         return;
     }
-    const Place place = places_.back();
+    const ObjectPlace place = places_.back();
     places_.pop_back();
-    if (place == Place::item) {
+    if (place == ObjectPlace::item) {
         in_item_ = false;
         finish_item();
-    } else if (place == Place::address && raw().address_type == "InternalIP") {
+    } else if (place == ObjectPlace::address && raw().address_type == "InternalIP") {
         raw().internal_ips.push_back(raw().address);
-    } else if (place == Place::pod_ip && !raw().address.empty()) {
+    } else if (place == ObjectPlace::pod_ip && !raw().address.empty()) {
         raw().pod_ips.push_back(raw().address);
     }
 }
@@ -238,13 +170,13 @@ void ObjectExtractor::scalar(ScalarKind kind, std::string_view text, unsigned li
         }
         return;
     }
-    const Field* field = current_field();
+    const ObjectField* field = current_field();
     if (field == nullptr) {
         return;
     }
-    const bool element = field->key == "*" && places_.back() != Place::annotations;
+    const bool element = field->key == "*" && places_.back() != ObjectPlace::annotations;
     if (kind == ScalarKind::null && !element) {
-        if (field->child == Place::items) {
+        if (field->child == ObjectPlace::items) {
             has_items_ = true;
             if (text.empty()) {
                 broken(line, "items has no value: the file seems to be cut off");
@@ -252,28 +184,29 @@ void ObjectExtractor::scalar(ScalarKind kind, std::string_view text, unsigned li
         }
         return;
     }
-    const bool good = (field->expect == Expect::text && kind == ScalarKind::text) ||
-                      (field->expect == Expect::flag && kind == ScalarKind::boolean);
+    const bool good = (field->expect == ExpectedForm::text && kind == ScalarKind::text) ||
+                      (field->expect == ExpectedForm::flag && kind == ScalarKind::boolean);
     if (!good) {
         wrong_type(*field, name_of(kind), line);
         return;
     }
     // YAML writes "True" as well.
-    take_text(*field, kind == ScalarKind::text ? text : (text.starts_with('t') || text.starts_with('T') ? "true" : "false"));
+    take_text(*field,
+              kind == ScalarKind::text ? text : (text.starts_with('t') || text.starts_with('T') ? "true" : "false"));
 }
 
-void ObjectExtractor::take_text(const Field& field, std::string_view text) {
+void ObjectExtractor::take_text(const ObjectField& field, std::string_view text) {
     if (field.target != nullptr) {
         raw().*field.target = text;
-    } else if (field.place == Place::annotations) {
+    } else if (field.place == ObjectPlace::annotations) {
         raw().annotations.insert_or_assign(annotation_, std::string(text));
-    } else if (field.place == Place::pod_cidrs) {
+    } else if (field.place == ObjectPlace::pod_cidrs) {
         raw().pod_cidrs.emplace_back(text);
     }
 }
 
-void ObjectExtractor::wrong_type(const Field& field, std::string_view found, unsigned line) {
-    if (field.place == Place::items) {
+void ObjectExtractor::wrong_type(const ObjectField& field, std::string_view found, unsigned line) {
+    if (field.place == ObjectPlace::items) {
         const auto index = item_count_++;
         result_.warnings.push_back({.object = fmt::format("item {}", index),
                                     .field = "items",
@@ -281,12 +214,12 @@ void ObjectExtractor::wrong_type(const Field& field, std::string_view found, uns
                                     .origin = fmt::format("{}:{}", options_.name, line)});
         return;
     }
-    if (field.child == Place::items) {
+    if (field.child == ObjectPlace::items) {
         broken(line, fmt::format("items must be a list, not {}", found));
         return;
     }
     std::string path(field.path);
-    if (field.place == Place::annotations) {
+    if (field.place == ObjectPlace::annotations) {
         path = fmt::format("{}[{}]", path, printable(annotation_));
     }
     raw().problems.push_back({field.of, path, fmt::format("must be {}, not {}", expectation(field.expect), found)});
@@ -376,8 +309,8 @@ void ObjectExtractor::add_node(RawObject& object) {
 }
 
 void ObjectExtractor::add_pod(RawObject& object) {
-    const bool unreadable_node = std::ranges::any_of(
-        object.problems, [](const auto& problem) { return problem.field == "spec.nodeName"; });
+    const bool unreadable_node =
+        std::ranges::any_of(object.problems, [](const auto& problem) { return problem.field == "spec.nodeName"; });
     if (object.node_name != options_.node_name && !unreadable_node) {
         ++result_.pods_elsewhere;
         return;
@@ -420,8 +353,8 @@ bool ObjectExtractor::refuse(const RawObject& object, FieldOf of, std::string_vi
     }
     // The API server allows far less; this much keeps names apart from paths and lines of a log.
     constexpr std::size_t longest_name = 253;
-    if (object.name.size() > longest_name || printable(object.name) != object.name ||
-        object.name.contains('/') || object.name_space.contains('/')) {
+    if (object.name.size() > longest_name || printable(object.name) != object.name || object.name.contains('/') ||
+        object.name_space.contains('/')) {
         return refuse_for("metadata.name", "is not a name that Kubernetes allows");
     }
     return false;

@@ -2,52 +2,16 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agent/source/object_fields.h"
 #include "agent/source/object_reader.h"
 #include "agent/text/document.h"
 
 namespace podlane {
-
-// Which kinds a field is read of.
-enum class FieldOf : std::uint8_t { node = 1, pod = 2, both = 3 };
-
-// One object while it is being read: its kind may come last, or not at all.
-struct RawObject {
-    struct Problem {
-        FieldOf of = FieldOf::both;
-        std::string field;
-        std::string message;
-    };
-
-    explicit RawObject(unsigned first_line = 0, std::optional<std::size_t> index = std::nullopt)
-        : line(first_line), item(index) {}
-
-    unsigned line;
-    std::optional<std::size_t> item;  // index in its list
-    std::string api_version;
-    std::string kind;
-    std::string name;
-    std::string name_space;
-    std::string uid;
-    std::string deletion_timestamp;
-    std::map<std::string, std::string> annotations;
-    std::string pod_cidr;
-    std::vector<std::string> pod_cidrs;
-    std::string node_name;
-    std::string host_network;  // "true" or "false"
-    std::string phase;
-    std::string pod_ip;
-    std::vector<std::string> pod_ips;
-    std::vector<std::string> internal_ips;
-    std::string address_type;  // of the address that is being read
-    std::string address;
-    std::vector<Problem> problems;  // wrong types
-};
 
 // The state machine between a document's events and objects, the same for every format. It follows the few paths
 // that podlane reads and counts brackets through everything else.
@@ -67,13 +31,6 @@ public:
     // After the last event: what was found, or the first thing that makes the whole text bad.
     [[nodiscard]] Result<ReadObjects> finish();
 
-    // Where in an object the reader stands.
-    enum class Place : std::uint8_t {
-        root, items, item, metadata, annotations, spec, pod_cidrs, status, addresses, address, pod_ips, pod_ip
-    };
-    enum class Expect : std::uint8_t { text, flag, map, list };
-    struct Field;
-
 private:
     // How much there was before the document.
     struct Mark {
@@ -83,12 +40,12 @@ private:
     };
 
     [[nodiscard]] RawObject& raw() { return in_item_ ? item_ : root_; }
-    [[nodiscard]] const Field* current_field() const;
-    void begin(Expect expect, unsigned line);
-    void enter(Place place, unsigned line);
+    [[nodiscard]] const ObjectField* current_field() const;
+    void begin(ExpectedForm expect, unsigned line);
+    void enter(ObjectPlace place, unsigned line);
     void end();
-    void take_text(const Field& field, std::string_view text);
-    void wrong_type(const Field& field, std::string_view found, unsigned line);
+    void take_text(const ObjectField& field, std::string_view text);
+    void wrong_type(const ObjectField& field, std::string_view found, unsigned line);
     void broken(unsigned line, std::string_view message);
 
     void finish_item();
@@ -103,10 +60,10 @@ private:
     ReadObjects result_;
     std::optional<Error> error_;
 
-    std::vector<Place> places_;
-    const Field* field_ = nullptr;  // what the last key announced; null: nothing that is read
-    std::string annotation_;        // its name, where the field is an annotation
-    unsigned skipping_ = 0;         // open brackets inside something that is not read
+    std::vector<ObjectPlace> places_;
+    const ObjectField* field_ = nullptr;  // what the last key announced; null: nothing that is read
+    std::string annotation_;              // its name, where the field is an annotation
+    unsigned skipping_ = 0;               // open brackets inside something that is not read
 
     std::size_t documents_ = 0;
     std::size_t finished_documents_ = 0;

@@ -78,7 +78,7 @@ PathWalk walk_path(const std::string& path) {
         }
         walk.lookups.push_back({walk.real_path, name});
         const auto full = join_path(walk.real_path, name);
-        struct stat status {};
+        struct stat status{};
         if (lstat(full.c_str(), &status) != 0) {
             return failed(std::move(walk), errno);
         }

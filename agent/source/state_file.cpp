@@ -35,12 +35,12 @@ bool is_conclusive(const FileStamp& stamp) {
 }
 
 bool exists(const std::string& path) {
-    struct stat status {};
+    struct stat status{};
     return lstat(path.c_str(), &status) == 0;
 }
 
 Result<ReadObjects> read_open_file(int fd, const std::string& path, const std::string& node_name, StateFile& file) {
-    struct stat status {};
+    struct stat status{};
     if (fstat(fd, &status) != 0) {
         return fail_errno(errno, "read {}", path);
     }
@@ -97,7 +97,7 @@ bool is_state_file_name(std::string_view name) {
 }
 
 std::optional<FileStamp> stamp_of(const std::string& path) {
-    struct stat status {};
+    struct stat status{};
     return stat(path.c_str(), &status) == 0 ? std::optional(stamp_from(status)) : std::nullopt;
 }
 

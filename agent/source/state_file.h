@@ -30,12 +30,12 @@ struct FileStamp {
 // One file of the state: what it held when it was last good.
 struct StateFile {
     ReadObjects content;
-    bool good = false;       // has been good at least once
-    bool gone = false;       // is not there any more
-    std::string problem;     // what is wrong with it now; empty: nothing
+    bool good = false;                                                   // has been good at least once
+    bool gone = false;                                                   // is not there any more
+    std::string problem;                                                 // what is wrong with it now; empty: nothing
     std::optional<std::chrono::steady_clock::time_point> missing_since;  // not there, but may come back in a moment
-    FileStamp stamp;         // of what was read last
-    bool conclusive = true;  // the stamp is old enough to tell a later write from the one that was read
+    FileStamp stamp;                                                     // of what was read last
+    bool conclusive = true;     // the stamp is old enough to tell a later write from the one that was read
     std::vector<Lookup> links;  // the way to its text, where that leads through links
 };
 

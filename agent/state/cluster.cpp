@@ -1,34 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/state/cluster.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
-#include <charconv>
+#include <iterator>
 #include <utility>
 
 #include "agent/state/claims.h"
 #include "agent/state/flannel_annotations.h"
+#include "agent/state/ipv6_text.h"
 #include "agent/text/printable.h"
 
 namespace podlane {
 namespace {
-
-bool is_ipv6_address(std::string_view text) {
-    in6_addr address{};
-    return inet_pton(AF_INET6, std::string(text).c_str(), &address) == 1;
-}
-
-bool is_ipv6_prefix(std::string_view text) {
-    const auto slash = text.find('/');
-    if (slash == std::string_view::npos || !is_ipv6_address(text.substr(0, slash))) {
-        return false;
-    }
-    const auto length_text = text.substr(slash + 1);
-    unsigned length = 0;
-    const auto [end, error] = std::from_chars(length_text.begin(), length_text.end(), length);
-    return error == std::errc{} && end == length_text.end() && length <= 128;
-}
 
 bool holds(const auto& list, const auto& value) {
     return std::ranges::find(list, value) != list.end();
@@ -47,6 +30,7 @@ struct Draft {
     const Node* before = nullptr;  // the same node in the previous decision
     Node node;
     bool left_out = false;
+    std::vector<ObjectWarning> warnings;
 };
 
 // A node is established by its InternalIP.
@@ -88,8 +72,8 @@ public:
     }
 
 private:
-    void warn(const Draft& draft, std::string_view field, std::string message) {
-        warnings_.push_back(
+    static void warn(Draft& draft, std::string_view field, std::string message) {
+        draft.warnings.push_back(
             {fmt::format("node {}", draft.node.name), std::string(field), std::move(message), draft.object->origin});
     }
 
@@ -103,7 +87,7 @@ private:
 
     void read_addresses(Draft& draft);
     void read_pod_cidrs(Draft& draft);
-    std::optional<Ipv4Prefix> read_pod_cidr(const Draft& draft, std::string_view text);
+    std::optional<Ipv4Prefix> read_pod_cidr(Draft& draft, std::string_view text);
     void read_flannel(Draft& draft);
 
     void find_standing_pod_cidrs();
@@ -117,7 +101,6 @@ private:
 
     const ClusterRules& rules_;
     std::vector<Draft> drafts_;
-    std::vector<ObjectWarning> warnings_;
     Claims addresses_;
     Claims standing_pod_cidrs_;  // established and still wanted by their nodes
     Claims pod_cidrs_;
@@ -169,7 +152,7 @@ void Decision::read_pod_cidrs(Draft& draft) {
     std::ranges::sort(draft.node.pod_cidrs);
 }
 
-std::optional<Ipv4Prefix> Decision::read_pod_cidr(const Draft& draft, std::string_view text) {
+std::optional<Ipv4Prefix> Decision::read_pod_cidr(Draft& draft, std::string_view text) {
     const auto prefix = Ipv4Prefix::parse(text);
     if (!prefix) {
         warn(draft, pod_cidr_field, printable(prefix.error().message));
@@ -178,8 +161,8 @@ std::optional<Ipv4Prefix> Decision::read_pod_cidr(const Draft& draft, std::strin
     const bool inside =
         std::ranges::any_of(rules_.cluster_cidrs, [&](const Ipv4Prefix& cluster) { return cluster.contains(*prefix); });
     if (!inside) {
-        warn(draft, pod_cidr_field, fmt::format("{} lies outside clusterCIDRs ({})", *prefix,
-                                                fmt::join(rules_.cluster_cidrs, ", ")));
+        warn(draft, pod_cidr_field,
+             fmt::format("{} lies outside clusterCIDRs ({})", *prefix, fmt::join(rules_.cluster_cidrs, ", ")));
         return std::nullopt;
     }
     return *prefix;
@@ -283,7 +266,7 @@ void Decision::claim_pod_cidrs(Draft& draft, Standing standing) {
 
 void Decision::warn_of_shared_macs() {
     std::map<MacAddress, std::string_view> owners;
-    for (const Draft& draft : drafts_) {
+    for (Draft& draft : drafts_) {
         if (draft.left_out || !draft.node.flannel_mac) {
             continue;
         }
@@ -298,13 +281,12 @@ void Decision::warn_of_shared_macs() {
 Cluster Decision::result() {
     Cluster cluster;
     for (Draft& draft : drafts_) {
+        std::ranges::move(draft.warnings, std::back_inserter(cluster.warnings));
         if (!draft.left_out) {
             auto name = draft.node.name;
             cluster.nodes.emplace_hint(cluster.nodes.end(), std::move(name), std::move(draft.node));
         }
     }
-    std::ranges::stable_sort(warnings_, {}, &ObjectWarning::object);
-    cluster.warnings = std::move(warnings_);
     return cluster;
 }
 

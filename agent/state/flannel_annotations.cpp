@@ -25,9 +25,7 @@ std::string_view value_of(const Annotations& annotations, const std::string& nam
 
 // {"VNI":1,"VtepMAC":"0e:61:06:ff:7a:73"}; older nodes write no VNI.
 void read_backend_data(std::string_view text, std::uint32_t vni, FlannelAnnotations& result) {
-    const auto complain = [&](std::string message) {
-        result.problems.push_back({backend_data, std::move(message)});
-    };
+    const auto complain = [&](std::string message) { result.problems.push_back({backend_data, std::move(message)}); };
     const auto data = nlohmann::json::parse(text, nullptr, false);
     if (!data.is_object()) {
         return complain(fmt::format("\"{}\" is not a JSON object", printable(text)));
@@ -46,8 +44,8 @@ void read_backend_data(std::string_view text, std::uint32_t vni, FlannelAnnotati
     result.vtep_mac = *mac;
     const auto their_vni = data.find("VNI");
     if (their_vni != data.end() && *their_vni != vni) {
-        complain(fmt::format("VNI {} is not the overlay's ({}): the node cannot be reached", printable(their_vni->dump()),
-                             vni));
+        complain(fmt::format("VNI {} is not the overlay's ({}): the node cannot be reached",
+                             printable(their_vni->dump()), vni));
     }
 }
 
@@ -59,8 +57,7 @@ void read_public_ip(const Annotations& annotations, FlannelAnnotations& result) 
     }
     const auto address = Ipv4Address::parse(text);
     if (!address || !address->is_unicast()) {
-        result.problems.push_back(
-            {name, fmt::format("\"{}\" is not an IPv4 unicast address", printable(text))});
+        result.problems.push_back({name, fmt::format("\"{}\" is not an IPv4 unicast address", printable(text))});
         return;
     }
     result.public_ip = *address;
@@ -75,8 +72,8 @@ FlannelAnnotations read_flannel_annotations(const Annotations& annotations, std:
     }
     const auto backend = value_of(annotations, backend_type);
     if (backend != "vxlan") {
-        result.problems.push_back({backend_type,
-                                   fmt::format("\"{}\" is not vxlan: the node takes no VXLAN", printable(backend))});
+        result.problems.push_back(
+            {backend_type, fmt::format("\"{}\" is not vxlan: the node takes no VXLAN", printable(backend))});
         return result;
     }
     read_backend_data(value_of(annotations, backend_data), vni, result);

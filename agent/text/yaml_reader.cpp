@@ -1,27 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <yaml.h>
 
-#include <algorithm>
 #include <array>
 #include <charconv>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/text/document.h"
 #include "agent/text/printable.h"
+#include "agent/text/yaml_anchors.h"
+#include "agent/text/yaml_feed.h"
 
 namespace podlane {
 namespace {
-
-// libyaml's scanner takes time by the square of the brackets that are open. Its parser refuses 1,000 levels, but
-// only once they have been scanned.
-constexpr long most_open_brackets = 10'000;
-
-// All that aliases may add to one file. The largest honest use is a block of labels that objects share; the
-// smallest "billion laughs" is far beyond.
-constexpr std::size_t most_alias_events = 200'000;
 
 bool one_of(std::string_view text, const std::array<std::string_view, 3>& spellings) {
     return text == spellings[0] || text == spellings[1] || text == spellings[2];
@@ -65,24 +57,14 @@ std::string_view view(const yaml_char_t* text) {
     return text == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(text));
 }
 
-// One event of the tree, on its own feet: libyaml's own holds what the parser frees.
-struct Event {
-    enum class Type { begin_map, end_map, begin_list, end_list, scalar };
-    Type type;
-    ScalarKind kind = ScalarKind::null;
-    bool plain = false;
-    unsigned line = 0;
-    std::string text;
-};
-
 // Sends events to the sink; tells keys from values, which libyaml does not.
 class KeyTracker {
 public:
     explicit KeyTracker(DocumentSink& sink) : sink_(sink) {}
 
     // Returns what is wrong with the event at this place, if anything.
-    [[nodiscard]] std::optional<std::string> put(const Event& event) {
-        const bool ends = event.type == Event::Type::end_map || event.type == Event::Type::end_list;
+    [[nodiscard]] std::optional<std::string> put(const YamlEvent& event) {
+        const bool ends = event.type == YamlEvent::Type::end_map || event.type == YamlEvent::Type::end_list;
         if (!ends && expects_key()) {
             return put_key(event);
         }
@@ -98,8 +80,8 @@ private:
 
     [[nodiscard]] bool expects_key() const { return !open_.empty() && open_.back() == Place::key; }
 
-    std::optional<std::string> put_key(const Event& event) {
-        if (event.type != Event::Type::scalar) {
+    std::optional<std::string> put_key(const YamlEvent& event) {
+        if (event.type != YamlEvent::Type::scalar) {
             return "a key must be plain text";
         }
         if (event.plain && event.text == "<<") {
@@ -110,132 +92,27 @@ private:
         return std::nullopt;
     }
 
-    void put_value(const Event& event) {
+    void put_value(const YamlEvent& event) {
         switch (event.type) {
-            case Event::Type::begin_map:
+            case YamlEvent::Type::begin_map:
                 open_.push_back(Place::key);
                 return sink_.begin_map(event.line);
-            case Event::Type::begin_list:
+            case YamlEvent::Type::begin_list:
                 open_.push_back(Place::list);
                 return sink_.begin_list(event.line);
-            case Event::Type::end_map:
+            case YamlEvent::Type::end_map:
                 open_.pop_back();
                 return sink_.end_map();
-            case Event::Type::end_list:
+            case YamlEvent::Type::end_list:
                 open_.pop_back();
                 return sink_.end_list();
-            case Event::Type::scalar:
+            case YamlEvent::Type::scalar:
                 return sink_.scalar(event.kind, event.text, event.line);
         }
     }
 
     DocumentSink& sink_;
     std::vector<Place> open_;
-};
-
-// Remembers the events of anchored nodes, so that their aliases can be told again.
-class Anchors {
-public:
-    void clear() {
-        by_name_.clear();
-        recordings_.clear();
-        open_.clear();
-    }
-
-    void begin(std::string_view name) {
-        by_name_.insert_or_assign(std::string(name), recordings_.size());
-        open_.push_back({recordings_.size(), 0});
-        recordings_.emplace_back();
-    }
-
-    // Returns false when more is remembered than any honest file needs.
-    [[nodiscard]] bool record(const Event& event) {
-        for (auto& [recording, depth] : open_) {
-            recordings_[recording].push_back(event);
-            ++recorded_;
-            depth += opens(event) ? 1 : 0;
-            depth -= closes(event) ? 1 : 0;
-        }
-        while (!open_.empty() && open_.back().depth == 0) {
-            open_.pop_back();
-        }
-        return recorded_ <= most_alias_events;
-    }
-
-    // Null when there is no such anchor, or when its node is not complete: a node cannot hold itself.
-    [[nodiscard]] const std::vector<Event>* find(std::string_view name) const {
-        const auto found = by_name_.find(name);
-        if (found == by_name_.end()) {
-            return nullptr;
-        }
-        const bool complete = std::ranges::none_of(
-            open_, [&](const Open& open) { return open.recording == found->second; });
-        return complete ? &recordings_[found->second] : nullptr;
-    }
-
-private:
-    struct Open {
-        std::size_t recording;
-        int depth;
-    };
-    static bool opens(const Event& event) {
-        return event.type == Event::Type::begin_map || event.type == Event::Type::begin_list;
-    }
-    static bool closes(const Event& event) {
-        return event.type == Event::Type::end_map || event.type == Event::Type::end_list;
-    }
-
-    std::map<std::string, std::size_t, std::less<>> by_name_;
-    std::vector<std::vector<Event>> recordings_;
-    std::vector<Open> open_;
-    std::size_t recorded_ = 0;
-};
-
-// Stands between the input and libyaml, to know the line of a byte that it could not decode.
-class Feed {
-public:
-    explicit Feed(TextInput& input) : input_(input) {}
-
-    // libyaml's read handler: 1 for success.
-    static int pull(void* data, unsigned char* buffer, std::size_t size, std::size_t* size_read) {
-        auto& feed = *static_cast<Feed*>(data);
-        *size_read = feed.input_.read({reinterpret_cast<char*>(buffer), size});
-        feed.remember({reinterpret_cast<const char*>(buffer), *size_read});
-        return feed.input_.error() == 0 && feed.open_brackets_ <= most_open_brackets ? 1 : 0;
-    }
-
-    [[nodiscard]] const TextInput& input() const { return input_; }
-    [[nodiscard]] bool too_deep() const { return open_brackets_ > most_open_brackets; }
-    [[nodiscard]] std::size_t line_of(std::size_t offset) const {
-        const auto end = std::min(offset < offset_ ? 0 : offset - offset_, recent_.size());
-        return line_ + lines_in(std::string_view(recent_).substr(0, end));
-    }
-
-private:
-    static std::size_t lines_in(std::string_view text) {
-        return static_cast<std::size_t>(std::ranges::count(text, '\n'));
-    }
-
-    // The last two blocks: libyaml may still be decoding the one before the last.
-    void remember(std::string_view block) {
-        const std::string_view dropped = std::string_view(recent_).substr(0, recent_.size() - last_size_);
-        line_ += lines_in(dropped);
-        offset_ += dropped.size();
-        recent_.erase(0, dropped.size());
-        recent_ += block;
-        last_size_ = block.size();
-        for (const char c : block) {
-            open_brackets_ += c == '[' || c == '{' ? 1 : 0;
-            open_brackets_ -= c == ']' || c == '}' ? 1 : 0;
-        }
-    }
-
-    TextInput& input_;
-    std::string recent_;
-    std::size_t last_size_ = 0;
-    std::size_t offset_ = 0;  // of recent_ in the input
-    std::size_t line_ = 1;    // of its first byte
-    long open_brackets_ = 0;
 };
 
 class YamlReader {
@@ -256,7 +133,7 @@ public:
         if (!initialized_) {
             return fail_errno(ENOMEM, "read {}", name_);
         }
-        yaml_parser_set_input(&parser_, &Feed::pull, &feed_);
+        yaml_parser_set_input(&parser_, &YamlFeed::pull, &feed_);
         for (;;) {
             yaml_event_t event;
             if (yaml_parser_parse(&parser_, &event) != 1) {
@@ -282,11 +159,11 @@ private:
         }
         if (feed_.too_deep()) {
             return fail("{}:{}: not usable YAML: more than {} brackets are open", name_, parser_.mark.line + 1,
-                        most_open_brackets);
+                        most_yaml_brackets);
         }
         // An error of the encoding has no mark, but an offset.
-        const auto line = parser_.error == YAML_READER_ERROR ? feed_.line_of(parser_.problem_offset)
-                                                             : parser_.problem_mark.line + 1;
+        const auto line =
+            parser_.error == YAML_READER_ERROR ? feed_.line_of(parser_.problem_offset) : parser_.problem_mark.line + 1;
         std::string reason = parser_.problem == nullptr ? "out of memory" : parser_.problem;
         if (parser_.context != nullptr) {
             reason = fmt::format("{} {}", parser_.context, reason);
@@ -305,14 +182,15 @@ private:
                 sink_.end_document();
                 return std::nullopt;
             case YAML_MAPPING_START_EVENT:
-                return node(event.data.mapping_start.anchor, {.type = Event::Type::begin_map, .line = line, .text = {}});
+                return node(event.data.mapping_start.anchor,
+                            {.type = YamlEvent::Type::begin_map, .line = line, .text = {}});
             case YAML_MAPPING_END_EVENT:
-                return node(nullptr, {.type = Event::Type::end_map, .line = line, .text = {}});
+                return node(nullptr, {.type = YamlEvent::Type::end_map, .line = line, .text = {}});
             case YAML_SEQUENCE_START_EVENT:
                 return node(event.data.sequence_start.anchor,
-                            {.type = Event::Type::begin_list, .line = line, .text = {}});
+                            {.type = YamlEvent::Type::begin_list, .line = line, .text = {}});
             case YAML_SEQUENCE_END_EVENT:
-                return node(nullptr, {.type = Event::Type::end_list, .line = line, .text = {}});
+                return node(nullptr, {.type = YamlEvent::Type::end_list, .line = line, .text = {}});
             case YAML_SCALAR_EVENT:
                 return node(event.data.scalar.anchor, scalar_event(event, line));
             case YAML_ALIAS_EVENT:
@@ -322,19 +200,19 @@ private:
         }
     }
 
-    static Event scalar_event(const yaml_event_t& event, unsigned line) {
+    static YamlEvent scalar_event(const yaml_event_t& event, unsigned line) {
         const auto& scalar = event.data.scalar;
         const std::string_view text(reinterpret_cast<const char*>(scalar.value), scalar.length);
         // `!!str 5` and `! 5` are text; so is whatever is quoted.
         const bool plain = scalar.style == YAML_PLAIN_SCALAR_STYLE && scalar.tag == nullptr;
-        return {.type = Event::Type::scalar,
+        return {.type = YamlEvent::Type::scalar,
                 .kind = plain ? kind_of_plain(text) : ScalarKind::text,
                 .plain = plain,
                 .line = line,
                 .text = std::string(text)};
     }
 
-    std::optional<std::string> node(const yaml_char_t* anchor, const Event& event) {
+    std::optional<std::string> node(const yaml_char_t* anchor, const YamlEvent& event) {
         if (anchor != nullptr) {
             anchors_.begin(view(anchor));
         }
@@ -350,11 +228,11 @@ private:
             return fmt::format("*{} has no anchor before it", name);
         }
         replayed_ += events->size();
-        if (replayed_ > most_alias_events) {
+        if (replayed_ > most_yaml_alias_events) {
             return "aliases expand to too much";
         }
         // A copy: an anchor around the alias records what is told again, which may move the map's vectors.
-        for (const Event& event : std::vector<Event>(*events)) {
+        for (const YamlEvent& event : std::vector<YamlEvent>(*events)) {
             if (auto problem = node(nullptr, event)) {
                 return problem;
             }
@@ -362,11 +240,11 @@ private:
         return std::nullopt;
     }
 
-    Feed feed_;
+    YamlFeed feed_;
     std::string_view name_;
     DocumentSink& sink_;
     KeyTracker keys_;
-    Anchors anchors_;
+    YamlAnchors anchors_;
     std::size_t replayed_ = 0;
     bool initialized_ = false;
     yaml_parser_t parser_{};

@@ -82,20 +82,37 @@ static __always_inline enum handover_reason claim_flow(const struct packet *pack
 }
 
 /*
+ * claim_flow for whatever packet: what names no flow goes up, and so does every fragment, since the stack may have to
+ * put the datagram together; its first fragment claims the flow all the same, for the datagrams that are whole.
+ */
+static __always_inline enum handover_reason check_flow(const struct packet *packet, const struct flow_key *key,
+							enum flow_pending pending)
+{
+	enum handover_reason handover = HANDOVER_FRAGMENT;
+
+	if (packet->has_options)
+		return HANDOVER_IP_OPTIONS;
+	if (packet->has_flow)
+		handover = claim_flow(packet, key, pending);
+	return packet->is_fragment ? HANDOVER_FRAGMENT : handover;
+}
+
+/*
  * Learns from a packet that leaves the stack with the tuple `key`: ours when it is the packet that was handed up
  * (`pending` bit set: unchanged), otherwise the stack made or translated it, and its replies belong there.
- * A flow that is ours stays so for late segments of it, but a datagram from the stack shows that we were wrong.
+ * A flow that is ours stays so for late segments and for fragments of it, which go up the stack whoever owns the flow,
+ * but a whole datagram from the stack shows that we were wrong.
  */
 static __always_inline void learn_from_stack(const struct packet *packet, const struct flow_key *key,
 					     enum flow_pending pending)
 {
 	const struct flow_entry *known = bpf_map_lookup_elem(&flow_owners, key);
 
-	if (!is_plain(packet) || packet->kind == PACKET_ICMP_ERROR)
+	if (!packet->has_flow || packet->kind == PACKET_ICMP_ERROR)
 		return;
 	if (known && known->owner == FLOW_OWNER_STACK)
 		return;
-	if (known && known->owner == FLOW_OWNER_FAST && packet->kind != PACKET_DATAGRAM)
+	if (known && known->owner == FLOW_OWNER_FAST && (packet->kind != PACKET_DATAGRAM || packet->is_fragment))
 		return;
 	if (known && known->owner == FLOW_OWNER_UNDECIDED && (known->pending & pending))
 		set_owner(key, FLOW_OWNER_FAST);

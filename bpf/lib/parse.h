@@ -46,7 +46,7 @@ enum packet_kind {
 
 /* What the hooks need of an IPv4 packet, copied out of it once. */
 struct packet {
-	struct flow_tuple flow; /* of a fragment or a packet with IP options: addresses only */
+	struct flow_tuple flow;
 	__be32 source;
 	__be32 destination;
 	__u16 total_length;   /* bytes, host order */
@@ -56,11 +56,24 @@ struct packet {
 	__u8 kind;        /* enum packet_kind */
 	bool is_fragment; /* first or later */
 	bool has_options;
+	bool has_flow; /* `flow` and `kind` are known: not of a later fragment, nor of a packet with options */
 };
 
-static __always_inline bool is_plain(const struct packet *packet)
+/* What tells one flow of the protocol from another between the same addresses; ICMP has its echo identifier. */
+static __always_inline bool has_ports(__u8 protocol)
 {
-	return !packet->is_fragment && !packet->has_options;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP ||
+	       protocol == IPPROTO_ICMP;
+}
+
+/* As much of the transport's header as names the flow. */
+static __always_inline __u32 flow_header_length(__u8 protocol)
+{
+	if (protocol == IPPROTO_TCP)
+		return sizeof(struct tcphdr);
+	if (protocol == IPPROTO_ICMP)
+		return sizeof(struct icmp_header);
+	return has_ports(protocol) ? 2 * sizeof(__be16) : 0;
 }
 
 /* Ports of TCP, UDP and SCTP stand in the first four bytes. False: truncated. */
@@ -87,7 +100,7 @@ static __always_inline bool parse_quoted_flow(struct __sk_buff *skb, __u32 offse
 	flow->source = quoted->daddr;
 	flow->destination = quoted->saddr;
 	flow->protocol = quoted->protocol;
-	if (quoted->ihl != IPV4_HEADER_LENGTH / 4)
+	if (quoted->ihl != IPV4_HEADER_LENGTH / 4 || !has_ports(flow->protocol))
 		return true;
 	if (flow->protocol == IPPROTO_ICMP) {
 		const struct icmp_header *echo = packet_bytes(skb, offset + IPV4_HEADER_LENGTH, sizeof(*echo));
@@ -150,8 +163,11 @@ static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset,
 	return true;
 }
 
-/* Reads and checks the IPv4 header at `offset`, as RFC 1812, 5.2.2 demands of a router, and what follows it. */
-static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 offset,
+/*
+ * Reads and checks the IPv4 header at `offset`, as RFC 1812, 5.2.2 demands of a router, and what follows it. The packet
+ * must end within the first `end` bytes of the frame; padding may follow.
+ */
+static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 offset, __u32 end,
 						   struct packet *packet)
 {
 	const struct iphdr *ip = packet_bytes(skb, offset, sizeof(*ip));
@@ -162,7 +178,7 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 
 	packet->has_options = ip->ihl > IPV4_HEADER_LENGTH / 4;
 	if (ip->version != 4 || ip->ihl < IPV4_HEADER_LENGTH / 4 || packet->total_length < ip->ihl * 4)
 		return DROP_BAD_IP_HEADER;
-	if (offset + packet->total_length > skb->len)
+	if (offset + packet->total_length > end)
 		return DROP_TRUNCATED;
 	/* The checksum over options is left to the stack, which gets every packet that has them. */
 	if (!packet->has_options && ipv4_header_sum(ip) != 0xffff)
@@ -174,8 +190,11 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 
 	packet->ttl = ip->ttl;
 	packet->tos = ip->tos;
 	packet->is_fragment = ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS);
-	if (!is_plain(packet))
+	packet->has_flow = !packet->has_options && !(ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET));
+	if (!packet->has_flow)
 		return DROP_NONE;
+	if (packet->total_length < IPV4_HEADER_LENGTH + flow_header_length(packet->flow.protocol))
+		return DROP_TRUNCATED;
 	return parse_transport(skb, offset + IPV4_HEADER_LENGTH, packet) ? DROP_NONE : DROP_TRUNCATED;
 }
 

@@ -30,6 +30,7 @@ enum direction {
 	X(OVERLAY_TO_POD, "overlay-to-pod")                                                        \
 	X(HOST_TO_OVERLAY, "host-to-overlay")                                                      \
 	X(OVERLAY_TO_HOST, "overlay-to-host")                                                      \
+	X(STACK_TO_OVERLAY, "stack-to-overlay")                                                    \
 	X(ARP_ANSWERED, "arp-answered")
 
 enum forward_path {

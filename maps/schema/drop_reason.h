@@ -8,7 +8,7 @@
 	X(BAD_IP_HEADER, "bad-ip-header", "IPv4 version, header length, total length or checksum is wrong")             \
 	X(SPOOFED_SOURCE, "spoofed-source", "a pod sent from an address or MAC that is not its own")                    \
 	X(SPOOFED_ARP, "spoofed-arp", "a pod sent ARP with an address or MAC that is not its own")                      \
-	X(UNSUPPORTED_ETHERTYPE, "unsupported-ethertype", "a pod sent neither IPv4 nor ARP")                            \
+	X(UNSUPPORTED_ETHERTYPE, "unsupported-ethertype", "a pod sent neither IPv4 nor ARP, or a VLAN tag")                            \
 	X(NO_POD_ROUTE, "no-pod-route", "the address is in clusterCIDRs but belongs to no node or pod")                 \
 	X(BAD_VXLAN_HEADER, "bad-vxlan-header", "VXLAN flags are not 0x08000000, or UDP and IP lengths disagree")       \
 	X(WRONG_VNI, "wrong-vni", "VXLAN on the overlay's port with another VNI")                                       \

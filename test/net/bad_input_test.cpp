@@ -97,8 +97,8 @@ protected:
 
 std::vector<BadInput> bad_configurations() {
     return {
-        {"an unknown key", "", "nodeNam: n2\n", {}, 1, {"nodeNam", "config.yaml", ":9"}},
-        {"an unknown key inside a map", "mode: vxlan", "mode: vxlan, vnii: 3", {}, 1, {"vnii", ":8"}},
+        {"an unknown key", "", "nodeNam: n2\n", {}, 1, {"nodeNam", "config.yaml", ":8"}},
+        {"an unknown key inside a map", "mode: vxlan", "mode: vxlan, vnii: 3", {}, 1, {"vnii", ":7"}},
         {"YAML that does not parse", "clusterCIDRs: [", "clusterCIDRs: [[", {}, 1, {"config.yaml"}},
         {"a number where a list belongs", "[10.244.0.0/16]", "5", {}, 1, {"clusterCIDRs"}},
         {"a map where a name belongs", "nodeName: n1", "nodeName: {a: b}", {}, 1, {"nodeName"}},

@@ -4,8 +4,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <tuple>
+
 #include <gmock/gmock.h>
 
+#include "agent/netlink/monitor.h"
 #include "test/net/link_scene.h"
 
 namespace podlane::net {
@@ -24,12 +27,16 @@ class LinkConflictTest : public LinkSceneTest {};
 TEST_F(LinkConflictTest, DeviceOfAnotherKindWithOurName_IsNamedAndLeftAlone) {
     ip("link add podlane0 type bridge");
     ip("link set podlane0 up");
-    const auto before = ip("-d link show podlane0");
+    const auto settings = [&] {
+        const auto link = netlink::find_link(socket(), "podlane0").value().value();
+        return std::tuple(link.ifindex, link.mac, link.mtu, link.alias, link.is_up(), link.is_no_arp());
+    };
+    const auto before = settings();
     const auto report = reconcile(wanted());
     EXPECT_THAT(problems(report),
                 ElementsAre(AllOf(HasSubstr("device podlane0: it is there, but it is not podlane's (bridge"))));
     EXPECT_EQ(report.overlay_ifindex, 0U);
-    EXPECT_EQ(ip("-d link show podlane0"), before);
+    EXPECT_EQ(settings(), before);
     EXPECT_EQ(ip("-4 addr show podlane0"), "");
     EXPECT_EQ(ip("route show proto 80"),
               "unreachable 10.244.0.0/16 metric 4294967295 \n10.244.1.5 dev veth5 scope link src 10.0.0.1 \n")
@@ -56,10 +63,10 @@ TEST_F(LinkConflictTest, PlainVxlanDeviceWithOurAlias_IsMadeAnew) {
 TEST_F(LinkConflictTest, PortHeldByAnotherVxlanDevice_IsSaidOnceWithItsName) {
     ip("link add flannel.1 type vxlan id 1 dstport 8472 dev eth0 nolearning");
     ip("link set flannel.1 up");
-    EXPECT_THAT(problems(reconcile(wanted())),
-                ElementsAre("create link podlane0 type vxlan external dstport 8472: Address already in use; "
-                            "UDP port 8472 is held by VXLAN device flannel.1"));
-    EXPECT_EQ(ifindex("podlane0"), 0U);
+    const auto report = reconcile(wanted());
+    EXPECT_THAT(problems(report), ElementsAre("change link podlane0: up, alias \"podlane overlay\": Address already in "
+                                              "use; UDP port 8472 is held by VXLAN device flannel.1"));
+    EXPECT_EQ(report.overlay_ifindex, 0U);
     ip("link set flannel.1 down");
     EXPECT_THAT(problems(reconcile(wanted())), IsEmpty());
     EXPECT_THAT(not_ok(wanted()), IsEmpty());
@@ -107,6 +114,43 @@ TEST_F(LinkConflictTest, PodWhoseDeviceIsGone_IsOneErrorAndTheRestIsDone) {
                 Contains(AllOf(Field(&LinkItem::kind, "route"), Field(&LinkItem::name, "10.244.1.5/32"),
                                Field(&LinkItem::state, LinkState::missing))));
 }
+
+struct Obstacle {
+    std::string_view name;
+    std::vector<std::string_view> commands;
+};
+
+class LinkObstacleTest : public LinkConflictTest, public testing::WithParamInterface<Obstacle> {};
+
+// Or else the agent, which starts a pass with such an event, would never rest.
+TEST_P(LinkObstacleTest, PassThatFails_CausesNoEventThatAsksForAnother) {
+    for (const auto command : GetParam().commands) {
+        ip(command);
+    }
+    reconcile(wanted());
+    auto monitor = netlink::Monitor::open();
+    ASSERT_TRUE(succeeded(monitor));
+    const auto report = reconcile(wanted());
+    EXPECT_THAT(report.errors, Not(IsEmpty()));
+    EXPECT_THAT(report.changes, IsEmpty());
+    EXPECT_TRUE(succeeded(monitor->drain([&](const netlink::Event& event) {
+        EXPECT_FALSE(may_disturb(event, wanted(), report.overlay_ifindex)) << "kind " << event.index();
+    })));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Obstacles, LinkObstacleTest,
+    testing::ValuesIn(std::vector<Obstacle>{
+        {"PortHeldByFlannel",
+         {"link add flannel.1 type vxlan id 1 dstport 8472 dev eth0 nolearning", "link set flannel.1 up"}},
+        {"PortHeldByExternal", {"link add other0 type vxlan external dstport 8472"}},
+        {"DeviceDownAndPortHeld",
+         {"link add podlane0 type vxlan external dstport 8472",
+          "link add flannel.1 type vxlan id 1 dstport 8472 dev eth0 nolearning", "link set flannel.1 up"}},
+        {"ForeignDevice", {"link add podlane0 type bridge"}},
+        {"ForeignRoute", {"route add 10.244.2.0/24 via 10.0.0.2 proto static"}},
+        {"PodDeviceGone", {"link del veth5"}}}),
+    [](const auto& obstacle) { return std::string(obstacle.param.name); });
 
 }  // namespace
 }  // namespace podlane::net

@@ -3,9 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include <optional>
+#include <chrono>
+#include <ctime>
 #include <string>
+#include <string_view>
+#include <utility>
 
+#include "agent/netlink/link.h"
 #include "agent/netlink/netns.h"
 #include "agent/netlink/socket.h"
 #include "test/net/harness/error.h"
@@ -48,6 +52,19 @@ protected:
 
 [[nodiscard]] inline Ipv4Address address(std::string_view text) {
     return Ipv4Address::parse(text).value();
+}
+
+// Processor time of this thread for `work`, in the kernel included: what it costs, on however busy a machine.
+template <typename Work>
+[[nodiscard]] std::chrono::milliseconds cost_of(Work&& work) {
+    const auto now = [] {
+        timespec time{};
+        ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+        return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+    };
+    const auto start = now();
+    std::forward<Work>(work)();
+    return std::chrono::duration_cast<std::chrono::milliseconds>(now() - start);
 }
 
 // For results: the error's text is shown when there is one.

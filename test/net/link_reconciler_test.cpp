@@ -117,6 +117,23 @@ TEST_F(LinkReconcilerTest, NothingKnownYet_MakesNoDeviceAndLeavesTheOneThatIsThe
     EXPECT_THAT(ip("route show proto 80"), HasSubstr("10.244.2.0/24 dev podlane0"));
 }
 
+TEST_F(LinkReconcilerTest, DeviceWithoutItsPrograms_IsMadeButStaysDownAndGetsNoRoute) {
+    auto guarded = wanted();
+    guarded.overlay->gate = OverlayGate::closed;
+    const auto made = reconcile(guarded);
+    EXPECT_THAT(problems(made), IsEmpty());
+    EXPECT_EQ(made.overlay_ifindex, ifindex("podlane0")) << "for the programs to be attached to";
+    EXPECT_THAT(ip("-d link show podlane0"), AllOf(HasSubstr("state DOWN"), HasSubstr("vxlan external")));
+    EXPECT_THAT(ip("route show proto 80"), AllOf(Not(HasSubstr("podlane0")), HasSubstr("10.244.1.5 dev veth5")));
+    EXPECT_THAT(reconcile(guarded).changes, IsEmpty());
+    const auto opened = reconcile(wanted());
+    EXPECT_THAT(problems(opened), IsEmpty());
+    EXPECT_EQ(opened.overlay_ifindex, made.overlay_ifindex);
+    EXPECT_THAT(not_ok(wanted()), IsEmpty());
+    EXPECT_THAT(reconcile(guarded).changes, IsEmpty()) << "after a restart the device that forwards goes on";
+    EXPECT_THAT(ip("route show proto 80"), HasSubstr("10.244.2.0/24 dev podlane0"));
+}
+
 TEST_F(LinkReconcilerTest, Inspect_TellsMissingFromWrongFromOk) {
     EXPECT_THAT(reconciler_.inspect(wanted()).value(),
                 Contains(LinkItem{.kind = "device",
@@ -149,19 +166,20 @@ TEST_F(LinkReconcilerTest, FiveThousandPeers_AreInPlaceQuicklyAndCostLittleAfter
             {.pod_cidr = Ipv4Prefix::masked(Ipv4Address::from_host(address("10.100.0.0").host() + (index << 8U)), 24)});
     }
     const auto network = build_host_network(many);
-    const auto timed = [&](const WantedHostNetwork& target) {
-        const auto start = std::chrono::steady_clock::now();
-        EXPECT_THAT(problems(reconcile(target)), IsEmpty());
-        return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
+    const auto cost_of_pass = [&](const WantedHostNetwork& target) {
+        LinkReport report;
+        const auto cost = cost_of([&] { report = reconcile(target); });
+        EXPECT_THAT(problems(report), IsEmpty());
+        return cost;
     };
-    const auto first = timed(network);
-    const auto second = timed(network);
+    const auto first = cost_of_pass(network);
+    const auto second = cost_of_pass(network);
     RecordProperty("first", static_cast<int>(first.count()));
     RecordProperty("second", static_cast<int>(second.count()));
-    EXPECT_LT(first, std::chrono::milliseconds(1000));
-    EXPECT_LT(second, std::chrono::milliseconds(300));
+    EXPECT_LT(first, std::chrono::milliseconds(300));
+    EXPECT_LT(second, std::chrono::milliseconds(100));
     EXPECT_EQ(std::ranges::count(ip("route show proto 80"), '\n'), 5002);
-    EXPECT_LT(timed(wanted()), std::chrono::milliseconds(1000)) << "and go as quickly";
+    EXPECT_LT(cost_of_pass(wanted()), std::chrono::milliseconds(300)) << "and go as quickly";
 }
 
 }  // namespace

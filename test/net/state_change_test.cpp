@@ -14,7 +14,8 @@ class StateChangeTest : public TwoNodes {
 protected:
     // Whether the datapath of node 1 has an entry that shows `key` and `value`.
     bool has_entry(const std::string& map, const std::string& key, const std::string& value) {
-        for (const auto& entry : node(1).agentctl_json({"map", "dump", map}).at(0).at("entries")) {
+        const auto dump = node(1).agentctl_json({"map", "dump", map});
+        for (const auto& entry : dump.at(0).at("entries")) {
             if (entry.at("key").dump().find(key) != std::string::npos &&
                 entry.at("value").dump().find(value) != std::string::npos) {
                 return true;

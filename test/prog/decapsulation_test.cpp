@@ -29,8 +29,9 @@ TEST_F(Decapsulation, RemotePodToPod_IsRoutedIntoThePod) {
 
 TEST_F(Decapsulation, OfEachTransport_LeavesThePacketAsItWas) {
     for (const Transport& transport :
-         {Transport(Udp{5000, 53}), Transport(Udp{5000, 53, {}, std::uint16_t{0}}), Transport(Icmp{.id = 9, .sequence = 4}),
-          Transport(Icmp{.type = icmp_type::timestamp}), Transport(OtherProtocol{47}), Transport(OtherProtocol{132})}) {
+         {Transport(Udp{5000, 53}), Transport(Udp{5000, 53, {}, std::uint16_t{0}}),
+          Transport(Icmp{.id = 9, .sequence = 4}), Transport(Icmp{.type = icmp_type::timestamp}),
+          Transport(OtherProtocol{47}), Transport(OtherProtocol{132})}) {
         EXPECT_TRUE(reaches_web(api_to(web_ip, transport), n2));
     }
 }
@@ -89,7 +90,8 @@ TEST_F(Decapsulation, MarkOfTheOuterPacket_IsNotOurs) {
     At marked = underlay_in;
     marked.mark = 0x4000;
     const Frame inner = api_to(web_ip);
-    EXPECT_TRUE(redirects(marked, encapsulated(inner, n2, n1), bytes(delivered(inner, pod("web"))), PATH_OVERLAY_TO_POD));
+    EXPECT_TRUE(
+        redirects(marked, encapsulated(inner, n2, n1), bytes(delivered(inner, pod("web"))), PATH_OVERLAY_TO_POD));
 }
 
 // --- ECN (RFC 6040, figure 4) ---
@@ -122,7 +124,8 @@ TEST_P(DecapsulationEcn, IsMergedAsRfc6040Demands) {
                 continue;
             }
             Frame expected = delivered(inner, pod("web"));
-            expected.ip.tos = static_cast<std::uint8_t>(dscp << 2U | static_cast<unsigned>(GetParam().result[outer_ecn]));
+            expected.ip.tos =
+                static_cast<std::uint8_t>(dscp << 2U | static_cast<unsigned>(GetParam().result[outer_ecn]));
             EXPECT_TRUE(redirects(underlay_in, packet, bytes(expected), PATH_OVERLAY_TO_POD));
         }
     }
@@ -201,7 +204,8 @@ TEST_F(Decapsulation, InnerForTheHost_IsLeftToTheOverlayDevice) {
 }
 
 TEST_F(Decapsulation, OuterUdpChecksum_IsLeftToTheStackToVerify) {
-    for (const std::optional<std::uint16_t> checksum : {std::optional<std::uint16_t>{}, std::optional<std::uint16_t>{0xabcd}}) {
+    for (const std::optional<std::uint16_t> checksum :
+         {std::optional<std::uint16_t>{}, std::optional<std::uint16_t>{0xabcd}}) {
         Tunnel outer = tunnel(n2, n1);
         outer.udp.checksum = checksum;  // right, and wrong
         EXPECT_TRUE(hands_over(underlay_in, encapsulated(outer, bytes(between_vteps(api_to(web_ip), n2, n1))),

@@ -71,8 +71,9 @@ TEST_F(EncapDecap, UdpOfEveryLength_Arrives) {
 TEST_F(EncapDecap, PingAndItsReply_Arrive) {
     for (const std::size_t length : {0U, 56U, 1422U}) {
         EXPECT_TRUE(arrives(web(), api(), from_pod(pod("web"), api_ip, Icmp{.id = 7, .sequence = 1}, length)));
-        EXPECT_TRUE(arrives(api(), web(), from_pod(pod("api"), web_ip,
-                                                   Icmp{.type = icmp_type::echo_reply, .id = 7, .sequence = 1}, length)));
+        EXPECT_TRUE(
+            arrives(api(), web(),
+                    from_pod(pod("api"), web_ip, Icmp{.type = icmp_type::echo_reply, .id = 7, .sequence = 1}, length)));
     }
 }
 
@@ -117,8 +118,7 @@ TEST_F(EncapDecap, TtlThatEndsAtTheSecondNode_IsAnsweredThere) {
 
 TEST_F(EncapDecap, WhatIsMeantForAnotherNode_IsNotTaken) {
     // n1 sends to n3; the frame strays to n2.
-    const Bytes wire =
-        on_the_wire(web(), api(), bytes(from_pod(pod("web"), n3_pod_ip, Tcp{40000, 80, tcp_flag::syn})));
+    const Bytes wire = on_the_wire(web(), api(), bytes(from_pod(pod("web"), n3_pod_ip, Tcp{40000, 80, tcp_flag::syn})));
     EXPECT_TRUE(comes_to(n2(), api().underlay_side, wire, {Verdict::pass, wire, 0}, {}));
 }
 

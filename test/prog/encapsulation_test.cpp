@@ -32,8 +32,8 @@ TEST_F(Encapsulation, PodToAnotherNodesFlannelAddress_IsEncapsulatedToIt) {
 
 TEST_F(Encapsulation, OfEachTransport_LeavesThePacketAsItWas) {
     for (const Transport& transport :
-         {Transport(Udp{5000, 53}), Transport(Udp{5000, 53, {}, std::uint16_t{0}}), Transport(Icmp{.id = 9, .sequence = 4}),
-          Transport(OtherProtocol{47}), Transport(OtherProtocol{132})}) {
+         {Transport(Udp{5000, 53}), Transport(Udp{5000, 53, {}, std::uint16_t{0}}),
+          Transport(Icmp{.id = 9, .sequence = 4}), Transport(OtherProtocol{47}), Transport(OtherProtocol{132})}) {
         EXPECT_TRUE(encapsulates(from_web, from_pod(pod("web"), api_ip, transport), member("n2")));
     }
 }
@@ -121,8 +121,9 @@ TEST_F(Encapsulation, LongestPodCidr_Wins) {
     node().set_pod_cidr(Ipv4Prefix::parse("10.244.6.64/26").value(), node().route_to(member("n3")));
     node().set_pod_cidr(Ipv4Prefix::parse("10.244.6.70/32").value(), node().route_to(member("n2")));
     const std::vector<std::pair<const char*, const char*>> expected{
-        {"10.244.6.1", "n2"},  {"10.244.6.63", "n2"}, {"10.244.6.64", "n3"},  {"10.244.6.69", "n3"}, {"10.244.6.70", "n2"},
-        {"10.244.6.71", "n3"}, {"10.244.6.127", "n3"}, {"10.244.6.128", "n2"}, {"10.244.2.7", "n2"}};
+        {"10.244.6.1", "n2"},   {"10.244.6.63", "n2"},  {"10.244.6.64", "n3"},
+        {"10.244.6.69", "n3"},  {"10.244.6.70", "n2"},  {"10.244.6.71", "n3"},
+        {"10.244.6.127", "n3"}, {"10.244.6.128", "n2"}, {"10.244.2.7", "n2"}};
     for (const auto& [to, owner] : expected) {
         SCOPED_TRACE(to);
         EXPECT_TRUE(encapsulates(from_web, from_pod(pod("web"), address(to), syn), member(owner)));
@@ -178,7 +179,8 @@ TEST_F(TunnelDevice, PodToRemotePod_IsRoutedAndMarkedForTheOverlayDevice) {
 
 TEST_F(TunnelDevice, PodToLocalPod_IsRedirectedAsEver) {
     const Frame sent = from_pod(pod("web"), db_ip, syn);
-    EXPECT_TRUE(comes_to(device_node(), from_web, bytes(sent), {Verdict::redirect, bytes(delivered(sent, pod("db"))), 0},
+    EXPECT_TRUE(comes_to(device_node(), from_web, bytes(sent),
+                         {Verdict::redirect, bytes(delivered(sent, pod("db"))), 0},
                          once(counter_of(PATH_POD_TO_LOCAL_POD), bytes(sent))));
 }
 

@@ -54,7 +54,8 @@ protected:
     // A hook behind the stack sees the packet and lets it pass.
     static void sees(const At& at, const Frame& frame) { EXPECT_EQ(verdict(at, frame), Verdict::pass); }
 
-    [[nodiscard]] static testing::AssertionResult hands_over_from_api(const Transport& transport, handover_reason reason) {
+    [[nodiscard]] static testing::AssertionResult hands_over_from_api(const Transport& transport,
+                                                                      handover_reason reason) {
         return hands_over(underlay_in, encapsulated(from_pod(pod("api"), web_ip, transport), n2, n1), reason);
     }
 };
@@ -69,25 +70,31 @@ TEST_F(FlowOwner, SynToRemotePod_IsFastAtOnce) {
         EXPECT_EQ(verdict(from_web, web_sends(api_ip, Tcp{client, service, flags})), Verdict::redirect);
         EXPECT_EQ(verdict(underlay_in, Frame(web_sends(api_ip, Tcp{}))), Verdict::pass);  // no VXLAN: not ours
     }
-    EXPECT_EQ(node().run(underlay_in, encapsulated(from_pod(pod("api"), web_ip,
-                                                            Tcp{service, client, tcp_flag::syn | tcp_flag::ack}),
-                                                   n2, n1))
+    EXPECT_EQ(node()
+                  .run(underlay_in,
+                       encapsulated(from_pod(pod("api"), web_ip, Tcp{service, client, tcp_flag::syn | tcp_flag::ack}),
+                                    n2, n1))
                   .verdict,
               Verdict::redirect);
 }
 
 TEST_F(FlowOwner, SynFromRemotePod_IsFastForItsReplies) {
-    EXPECT_EQ(node().run(underlay_in, encapsulated(from_pod(pod("api"), web_ip, Tcp{client, service, tcp_flag::syn}), n2, n1))
-                  .verdict,
-              Verdict::redirect);
+    EXPECT_EQ(
+        node()
+            .run(underlay_in, encapsulated(from_pod(pod("api"), web_ip, Tcp{client, service, tcp_flag::syn}), n2, n1))
+            .verdict,
+        Verdict::redirect);
     EXPECT_EQ(node().flows(), (Flows{{web_tcp(service, api_ip, client), "fast"}}));
-    EXPECT_EQ(verdict(from_web, web_sends(api_ip, Tcp{service, client, tcp_flag::syn | tcp_flag::ack})), Verdict::redirect);
+    EXPECT_EQ(verdict(from_web, web_sends(api_ip, Tcp{service, client, tcp_flag::syn | tcp_flag::ack})),
+              Verdict::redirect);
 }
 
 TEST_F(FlowOwner, SynToLocalPod_IsFastForBothPods) {
     EXPECT_EQ(verdict(from_web, web_sends(db_ip, Tcp{client, service, tcp_flag::syn})), Verdict::redirect);
-    EXPECT_EQ(node().flows(), (Flows{{web_tcp(client, db_ip, service), "fast"}, {db_tcp(service, web_ip, client), "fast"}}));
-    EXPECT_EQ(verdict(from_db, db_sends(web_ip, Tcp{service, client, tcp_flag::syn | tcp_flag::ack})), Verdict::redirect);
+    EXPECT_EQ(node().flows(),
+              (Flows{{web_tcp(client, db_ip, service), "fast"}, {db_tcp(service, web_ip, client), "fast"}}));
+    EXPECT_EQ(verdict(from_db, db_sends(web_ip, Tcp{service, client, tcp_flag::syn | tcp_flag::ack})),
+              Verdict::redirect);
     EXPECT_EQ(verdict(from_web, web_sends(db_ip, Tcp{client, service})), Verdict::redirect);
 }
 
@@ -126,7 +133,8 @@ TEST_P(MidFlow, BetweenLocalPods_GoesUpAndIsFastForBothOnceItComesDownUnchanged)
     const Tcp segment{client, service, GetParam()};
     EXPECT_TRUE(hands_over(from_web, bytes(web_sends(db_ip, segment)), HANDOVER_UNKNOWN_FLOW));
     EXPECT_TRUE(leaves_alone(to_db, bytes(stack_sends(web_ip, db_ip, segment))));
-    EXPECT_EQ(node().flows(), (Flows{{web_tcp(client, db_ip, service), "fast"}, {db_tcp(service, web_ip, client), "fast"}}));
+    EXPECT_EQ(node().flows(),
+              (Flows{{web_tcp(client, db_ip, service), "fast"}, {db_tcp(service, web_ip, client), "fast"}}));
     EXPECT_EQ(verdict(from_web, web_sends(db_ip, segment)), Verdict::redirect);
     EXPECT_EQ(verdict(from_db, db_sends(web_ip, Tcp{service, client})), Verdict::redirect);
 }
@@ -135,14 +143,15 @@ TEST_P(MidFlow, ToLocalPodThatForgotTheFlow_GoesUpAndIsFastAgain) {
     const Tcp segment{client, service, GetParam()};
     node().set_flow(web_flow(tcp, client, db_ip, service), FLOW_OWNER_FAST);
     EXPECT_TRUE(hands_over(from_web, bytes(web_sends(db_ip, segment)), HANDOVER_UNKNOWN_FLOW));
-    EXPECT_EQ(node().flows(),
-              (Flows{{web_tcp(client, db_ip, service), "fast"}, {db_tcp(service, web_ip, client), "undecided to-pod"}}));
+    EXPECT_EQ(node().flows(), (Flows{{web_tcp(client, db_ip, service), "fast"},
+                                     {db_tcp(service, web_ip, client), "undecided to-pod"}}));
     EXPECT_TRUE(leaves_alone(to_db, bytes(stack_sends(web_ip, db_ip, segment))));
     EXPECT_EQ(verdict(from_web, web_sends(db_ip, segment)), Verdict::redirect);
 }
 
 TEST_P(MidFlow, InBothDirections_RemembersBoth) {
-    EXPECT_TRUE(hands_over(from_web, bytes(web_sends(api_ip, Tcp{client, service, GetParam()})), HANDOVER_UNKNOWN_FLOW));
+    EXPECT_TRUE(
+        hands_over(from_web, bytes(web_sends(api_ip, Tcp{client, service, GetParam()})), HANDOVER_UNKNOWN_FLOW));
     EXPECT_TRUE(hands_over_from_api(Tcp{service, client, GetParam()}, HANDOVER_UNKNOWN_FLOW));
     EXPECT_EQ(node().flows(), (Flows{{web_tcp(client, api_ip, service), "undecided from-pod to-pod"}}));
 }
@@ -154,7 +163,8 @@ INSTANTIATE_TEST_SUITE_P(Segments, MidFlow,
 // --- translated by the stack ---
 
 TEST_F(FlowOwner, ServiceWithARemoteBackend_RepliesGoUpTheStack) {
-    EXPECT_TRUE(hands_over(from_web, bytes(web_sends(cluster_ip, Tcp{client, service, tcp_flag::syn})), HANDOVER_OUTSIDE));
+    EXPECT_TRUE(
+        hands_over(from_web, bytes(web_sends(cluster_ip, Tcp{client, service, tcp_flag::syn})), HANDOVER_OUTSIDE));
     sees(overlay_out, stack_sends(web_ip, api_ip, Tcp{client, backend, tcp_flag::syn}));
     EXPECT_EQ(node().flows(), (Flows{{web_tcp(client, cluster_ip, service), "undecided from-pod"},
                                      {web_tcp(client, api_ip, backend), "stack"}}));
@@ -166,7 +176,8 @@ TEST_F(FlowOwner, ServiceWithARemoteBackend_RepliesGoUpTheStack) {
 }
 
 TEST_F(FlowOwner, ServiceWithALocalBackend_RepliesGoUpTheStack) {
-    EXPECT_TRUE(hands_over(from_db, bytes(db_sends(cluster_ip, Tcp{client, service, tcp_flag::syn})), HANDOVER_OUTSIDE));
+    EXPECT_TRUE(
+        hands_over(from_db, bytes(db_sends(cluster_ip, Tcp{client, service, tcp_flag::syn})), HANDOVER_OUTSIDE));
     EXPECT_TRUE(leaves_alone(to_web, bytes(stack_sends(db_ip, web_ip, Tcp{client, backend, tcp_flag::syn}))));
     EXPECT_EQ(node().flows().at(web_tcp(backend, db_ip, client)), "stack");
     EXPECT_TRUE(hands_over(from_web, bytes(web_sends(db_ip, Tcp{backend, client, tcp_flag::syn | tcp_flag::ack})),
@@ -196,23 +207,48 @@ TEST_F(FlowOwner, FragmentedDatagramsOfAService_RepliesGoUpTheStackToo) {
     EXPECT_TRUE(hands_over_from_api(Udp{5353, 5000}, HANDOVER_STACK_FLOW));
 }
 
+TEST_F(FlowOwner, FragmentsOfADirectFlow_LeaveItFast) {
+    Frame first = web_sends(api_ip, Udp{5000, 53});
+    first.ip.fragment = more_fragments;
+    for (int i = 0; i < 2; ++i) {
+        EXPECT_TRUE(hands_over(from_web, bytes(first), HANDOVER_FRAGMENT));
+        sees(overlay_out, first);
+        EXPECT_EQ(verdict(from_web, web_sends(api_ip, Udp{5000, 53})), Verdict::redirect);
+    }
+
+    first = from_pod(pod("api"), web_ip, Udp{53, 6000});
+    first.ip.fragment = more_fragments;
+    for (int i = 0; i < 2; ++i) {
+        EXPECT_TRUE(hands_over(underlay_in, encapsulated(first, n2, n1), HANDOVER_FRAGMENT));
+        EXPECT_TRUE(leaves_alone(to_web, bytes(first)));
+        EXPECT_EQ(node().run(underlay_in, encapsulated(from_pod(pod("api"), web_ip, Udp{53, 6000}), n2, n1)).verdict,
+                  Verdict::redirect);
+        node().forget_counters();
+    }
+}
+
 TEST_F(FlowOwner, ServiceWithABackendOutside_LeavesTheUplinkAsTheStacks) {
-    EXPECT_TRUE(hands_over(from_web, bytes(web_sends(cluster_ip, Tcp{client, service, tcp_flag::syn})), HANDOVER_OUTSIDE));
-    EXPECT_TRUE(leaves_alone(underlay_out, bytes(stack_sends(web_ip, outside_ip, Tcp{client, backend, tcp_flag::syn}))));
+    EXPECT_TRUE(
+        hands_over(from_web, bytes(web_sends(cluster_ip, Tcp{client, service, tcp_flag::syn})), HANDOVER_OUTSIDE));
+    EXPECT_TRUE(
+        leaves_alone(underlay_out, bytes(stack_sends(web_ip, outside_ip, Tcp{client, backend, tcp_flag::syn}))));
     EXPECT_EQ(node().flows(), (Flows{{web_tcp(client, cluster_ip, service), "undecided from-pod"},
                                      {web_tcp(client, outside_ip, backend), "stack"}}));
 }
 
 TEST_F(FlowOwner, ConnectionToTheOutsideThatLeavesAsSent_StaysUndecided) {
-    EXPECT_TRUE(hands_over(from_web, bytes(web_sends(outside_ip, Tcp{client, service, tcp_flag::syn})), HANDOVER_OUTSIDE));
-    EXPECT_TRUE(leaves_alone(underlay_out, bytes(stack_sends(web_ip, outside_ip, Tcp{client, service, tcp_flag::syn}))));
+    EXPECT_TRUE(
+        hands_over(from_web, bytes(web_sends(outside_ip, Tcp{client, service, tcp_flag::syn})), HANDOVER_OUTSIDE));
+    EXPECT_TRUE(
+        leaves_alone(underlay_out, bytes(stack_sends(web_ip, outside_ip, Tcp{client, service, tcp_flag::syn}))));
     EXPECT_EQ(node().flows(), (Flows{{web_tcp(client, outside_ip, service), "undecided from-pod"}}));
 }
 
 TEST_F(FlowOwner, NodePortToALocalPod_RepliesGoUpTheStack) {
     EXPECT_TRUE(leaves_alone(to_web, bytes(stack_sends(outside_ip, web_ip, Tcp{client, backend, tcp_flag::syn}))));
     EXPECT_TRUE(leaves_alone(to_web, bytes(stack_sends(n1_ip, web_ip, Tcp{client, backend, tcp_flag::syn}))));
-    EXPECT_EQ(node().flows(), (Flows{{web_tcp(backend, outside_ip, client), "stack"}, {web_tcp(backend, n1_ip, client), "stack"}}));
+    EXPECT_EQ(node().flows(),
+              (Flows{{web_tcp(backend, outside_ip, client), "stack"}, {web_tcp(backend, n1_ip, client), "stack"}}));
     const Tcp reply{backend, client, tcp_flag::syn | tcp_flag::ack};
     EXPECT_TRUE(hands_over(from_web, bytes(web_sends(outside_ip, reply)), HANDOVER_OUTSIDE));
     EXPECT_TRUE(hands_over(from_web, bytes(web_sends(n1_ip, reply)), HANDOVER_NODE_ADDRESS));

@@ -74,18 +74,17 @@ TEST_P(FromPodArpHandedOver, IsLeftToTheStack) {
     EXPECT_TRUE(hands_over(from_web, bytes(arp), HANDOVER_ARP));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Arp, FromPodArpHandedOver,
-    testing::Values(ArpCase{"AnotherPodsAddress", [](Arp& arp) { arp.target = db_ip; }},
-                    ArpCase{"TheNodesAddress", [](Arp& arp) { arp.target = n1_ip; }},
-                    ArpCase{"Announcement", [](Arp& arp) { arp.target = web_ip; }},
-                    ArpCase{"ReplyToTheGateway", [](Arp& arp) { arp.operation = reply; }},
-                    ArpCase{"AddressProbe", [](Arp& arp) { arp.sender = {}; }},
-                    ArpCase{"OtherHardware", [](Arp& arp) { arp.hardware = 6; }},
-                    ArpCase{"OtherProtocol", [](Arp& arp) { arp.protocol = 0x86dd; }},
-                    ArpCase{"OtherHardwareLength", [](Arp& arp) { arp.hardware_length = 8; }},
-                    ArpCase{"OtherProtocolLength", [](Arp& arp) { arp.protocol_length = 16; }}),
-    name_of_case);
+INSTANTIATE_TEST_SUITE_P(Arp, FromPodArpHandedOver,
+                         testing::Values(ArpCase{"AnotherPodsAddress", [](Arp& arp) { arp.target = db_ip; }},
+                                         ArpCase{"TheNodesAddress", [](Arp& arp) { arp.target = n1_ip; }},
+                                         ArpCase{"Announcement", [](Arp& arp) { arp.target = web_ip; }},
+                                         ArpCase{"ReplyToTheGateway", [](Arp& arp) { arp.operation = reply; }},
+                                         ArpCase{"AddressProbe", [](Arp& arp) { arp.sender = {}; }},
+                                         ArpCase{"OtherHardware", [](Arp& arp) { arp.hardware = 6; }},
+                                         ArpCase{"OtherProtocol", [](Arp& arp) { arp.protocol = 0x86dd; }},
+                                         ArpCase{"OtherHardwareLength", [](Arp& arp) { arp.hardware_length = 8; }},
+                                         ArpCase{"OtherProtocolLength", [](Arp& arp) { arp.protocol_length = 16; }}),
+                         name_of_case);
 
 class FromPodArpSpoofed : public ProgTest, public testing::WithParamInterface<ArpCase> {};
 
@@ -97,30 +96,29 @@ TEST_P(FromPodArpSpoofed, IsDropped) {
 
 INSTANTIATE_TEST_SUITE_P(
     Arp, FromPodArpSpoofed,
-    testing::Values(
-        ArpCase{"AnotherPodsAddress", [](Arp& arp) { arp.sender = db_ip; }},
-        ArpCase{"TheGatewaysAddress", [](Arp& arp) { arp.sender = gateway; }},
-        ArpCase{"AnOutsideAddress", [](Arp& arp) { arp.sender = outside_ip; }},
-        ArpCase{"AnotherSenderMac", [](Arp& arp) { arp.sender_mac = mac("0a:00:00:00:01:06"); }},
-        ArpCase{"AnotherEthernetSource", [](Arp& arp) { arp.ethernet.source = mac("0a:00:00:00:01:06"); }},
-        ArpCase{"ReplyInTheGatewaysName",
-                [](Arp& arp) {
-                    arp.operation = reply;
-                    arp.sender = gateway;
-                }},
-        ArpCase{"AnotherPodAltogether",
-                [](Arp& arp) {
-                    arp.sender = db_ip;
-                    arp.sender_mac = arp.ethernet.source = mac("0a:00:00:00:01:06");
-                }}),
+    testing::Values(ArpCase{"AnotherPodsAddress", [](Arp& arp) { arp.sender = db_ip; }},
+                    ArpCase{"TheGatewaysAddress", [](Arp& arp) { arp.sender = gateway; }},
+                    ArpCase{"AnOutsideAddress", [](Arp& arp) { arp.sender = outside_ip; }},
+                    ArpCase{"AnotherSenderMac", [](Arp& arp) { arp.sender_mac = mac("0a:00:00:00:01:06"); }},
+                    ArpCase{"AnotherEthernetSource", [](Arp& arp) { arp.ethernet.source = mac("0a:00:00:00:01:06"); }},
+                    ArpCase{"ReplyInTheGatewaysName",
+                            [](Arp& arp) {
+                                arp.operation = reply;
+                                arp.sender = gateway;
+                            }},
+                    ArpCase{"AnotherPodAltogether",
+                            [](Arp& arp) {
+                                arp.sender = db_ip;
+                                arp.sender_mac = arp.ethernet.source = mac("0a:00:00:00:01:06");
+                            }}),
     name_of_case);
 
 TEST_F(FromPodArp, CutOffAnywhere_IsDroppedAsTruncated) {
     const Bytes whole = bytes(request(pod("web"), gateway));
     for (std::size_t length = 14; length < whole.size(); ++length) {
         SCOPED_TRACE(length);
-        EXPECT_TRUE(drops(from_web, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)),
-                          DROP_TRUNCATED));
+        EXPECT_TRUE(
+            drops(from_web, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)), DROP_TRUNCATED));
     }
 }
 

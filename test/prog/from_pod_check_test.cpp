@@ -88,21 +88,21 @@ TEST_P(FromPodBadHeader, IsDropped) {
 
 INSTANTIATE_TEST_SUITE_P(
     Ipv4, FromPodBadHeader,
-    testing::Values(FrameCase{"Version0", [](Frame& frame) { frame.ip.version = 0; }},
-                    FrameCase{"Version5", [](Frame& frame) { frame.ip.version = 5; }},
-                    FrameCase{"Version6", [](Frame& frame) { frame.ip.version = 6; }},
-                    FrameCase{"HeaderLength0", [](Frame& frame) { frame.ip.header_words = std::uint8_t{0}; }},
-                    FrameCase{"HeaderLength16", [](Frame& frame) { frame.ip.header_words = std::uint8_t{4}; }},
-                    FrameCase{"TotalLength0", [](Frame& frame) { frame.ip.total_length = std::uint16_t{0}; }},
-                    FrameCase{"TotalLengthBelowTheHeader",
-                              [](Frame& frame) { frame.ip.total_length = std::uint16_t{19}; }},
-                    FrameCase{"TotalLengthWithinTheOptions",
-                              [](Frame& frame) {
-                                  frame.ip.options = Bytes(8, 1);
-                                  frame.ip.total_length = std::uint16_t{27};
-                              }},
-                    FrameCase{"ChecksumZero", [](Frame& frame) { frame.ip.checksum = std::uint16_t{0}; }},
-                    FrameCase{"ChecksumOfAnotherPacket", [](Frame& frame) { frame.ip.checksum = std::uint16_t{0x1234}; }}),
+    testing::Values(
+        FrameCase{"Version0", [](Frame& frame) { frame.ip.version = 0; }},
+        FrameCase{"Version5", [](Frame& frame) { frame.ip.version = 5; }},
+        FrameCase{"Version6", [](Frame& frame) { frame.ip.version = 6; }},
+        FrameCase{"HeaderLength0", [](Frame& frame) { frame.ip.header_words = std::uint8_t{0}; }},
+        FrameCase{"HeaderLength16", [](Frame& frame) { frame.ip.header_words = std::uint8_t{4}; }},
+        FrameCase{"TotalLength0", [](Frame& frame) { frame.ip.total_length = std::uint16_t{0}; }},
+        FrameCase{"TotalLengthBelowTheHeader", [](Frame& frame) { frame.ip.total_length = std::uint16_t{19}; }},
+        FrameCase{"TotalLengthWithinTheOptions",
+                  [](Frame& frame) {
+                      frame.ip.options = Bytes(8, 1);
+                      frame.ip.total_length = std::uint16_t{27};
+                  }},
+        FrameCase{"ChecksumZero", [](Frame& frame) { frame.ip.checksum = std::uint16_t{0}; }},
+        FrameCase{"ChecksumOfAnotherPacket", [](Frame& frame) { frame.ip.checksum = std::uint16_t{0x1234}; }}),
     name_of_case<FrameCase>);
 
 TEST_F(FromPodCheck, EveryBitOfTheHeaderChecksum_IsVerified) {
@@ -137,23 +137,23 @@ TEST_P(FromPodCutOff, AtAnyLength_IsDroppedAsTruncated) {
     const Bytes whole = bytes(GetParam().frame);
     for (std::size_t length = shortest_test_run; length < whole.size(); ++length) {
         SCOPED_TRACE(length);
-        EXPECT_TRUE(drops(from_web, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)),
-                          DROP_TRUNCATED));
+        EXPECT_TRUE(
+            drops(from_web, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)), DROP_TRUNCATED));
     }
     EXPECT_EQ(node().flows(), Flows{});
     EXPECT_NE(node().run(from_web, whole).verdict, Verdict::drop);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Packets, FromPodCutOff,
-    testing::Values(
-        PacketCase{"Tcp", from_pod(pod("web"), api_ip, syn)}, PacketCase{"TcpToLocalPod", from_pod(pod("web"), db_ip, syn)},
-        PacketCase{"Udp", from_pod(pod("web"), api_ip, Udp{5000, 53})},
-        PacketCase{"Echo", from_pod(pod("web"), api_ip, Icmp{.id = 7, .sequence = 1})},
-        PacketCase{"IcmpError", icmp_error_about(from_pod(pod("api"), web_ip, Udp{53, 5000}))},
-        PacketCase{"Other", from_pod(pod("web"), api_ip, OtherProtocol{47})},
-        PacketCase{"ToTheOutside", from_pod(pod("web"), outside_ip, Udp{5000, 53})}),
-    [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Packets, FromPodCutOff,
+                         testing::Values(PacketCase{"Tcp", from_pod(pod("web"), api_ip, syn)},
+                                         PacketCase{"TcpToLocalPod", from_pod(pod("web"), db_ip, syn)},
+                                         PacketCase{"Udp", from_pod(pod("web"), api_ip, Udp{5000, 53})},
+                                         PacketCase{"Echo", from_pod(pod("web"), api_ip, Icmp{.id = 7, .sequence = 1})},
+                                         PacketCase{"IcmpError",
+                                                    icmp_error_about(from_pod(pod("api"), web_ip, Udp{53, 5000}))},
+                                         PacketCase{"Other", from_pod(pod("web"), api_ip, OtherProtocol{47})},
+                                         PacketCase{"ToTheOutside", from_pod(pod("web"), outside_ip, Udp{5000, 53})}),
+                         [](const auto& test) { return test.param.name; });
 
 // A packet whose IP length is right, but that ends within its transport header: `shortest` bytes behind the IP header
 // are needed to know its flow.
@@ -187,17 +187,16 @@ TEST_P(FromPodShortTransport, IsDroppedUpToWhatAFlowNeeds) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Transports, FromPodShortTransport,
-    testing::Values(TransportCase{"Tcp", syn, {}, 20}, TransportCase{"Udp", Udp{5000, 53}, {}, 4},
-                    TransportCase{"Sctp", OtherProtocol{132}, Bytes(12, 9), 4},
-                    TransportCase{"Echo", Icmp{.id = 7}, {}, 8},
-                    TransportCase{"ErrorAboutUdp", Icmp{.type = icmp_type::unreachable},
-                                  quoted(from_pod(pod("api"), web_ip, Udp{53, 5000})), 8 + 20 + 4},
-                    TransportCase{"ErrorAboutEcho", Icmp{.type = icmp_type::time_exceeded},
-                                  quoted(from_pod(pod("api"), web_ip, Icmp{.id = 3})), 8 + 20 + 8},
-                    TransportCase{"Other", OtherProtocol{47}, Bytes(8, 9), 0}),
-    [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Transports, FromPodShortTransport,
+                         testing::Values(TransportCase{"Tcp", syn, {}, 20}, TransportCase{"Udp", Udp{5000, 53}, {}, 4},
+                                         TransportCase{"Sctp", OtherProtocol{132}, Bytes(12, 9), 4},
+                                         TransportCase{"Echo", Icmp{.id = 7}, {}, 8},
+                                         TransportCase{"ErrorAboutUdp", Icmp{.type = icmp_type::unreachable},
+                                                       quoted(from_pod(pod("api"), web_ip, Udp{53, 5000})), 8 + 20 + 4},
+                                         TransportCase{"ErrorAboutEcho", Icmp{.type = icmp_type::time_exceeded},
+                                                       quoted(from_pod(pod("api"), web_ip, Icmp{.id = 3})), 8 + 20 + 8},
+                                         TransportCase{"Other", OtherProtocol{47}, Bytes(8, 9), 0}),
+                         [](const auto& test) { return test.param.name; });
 
 TEST_F(FromPodCheck, TransportCutOffByTheIpLength_IsNotReadFromThePaddingBehindIt) {
     Frame frame = from_pod(pod("web"), api_ip, OtherProtocol{6}, 4);  // TCP, of which four bytes are there

@@ -30,7 +30,8 @@ TEST_F(Live, FrameFromPodWithoutAWholeIpHeader_IsDroppedAsTruncated) {
     for (std::size_t length = 14; length < shortest_test_run; ++length) {
         SCOPED_TRACE(length);
         wire.send(cut(whole, length));
-        EXPECT_TRUE(are_counted(wire.counted(), once(counter_of(DROP_TRUNCATED, DIRECTION_FROM_POD), cut(whole, length))));
+        EXPECT_TRUE(
+            are_counted(wire.counted(), once(counter_of(DROP_TRUNCATED, DIRECTION_FROM_POD), cut(whole, length))));
     }
     EXPECT_EQ(node().flows(), Flows{});
 }
@@ -42,19 +43,19 @@ TEST_F(Live, VlanTaggedFrameFromPod_IsDropped) {
     for (const std::uint16_t vlan : {std::uint16_t{0}, std::uint16_t{100}, std::uint16_t{0xe064}}) {
         SCOPED_TRACE(vlan);
         wire.send(tagged(frame, vlan));
-        EXPECT_TRUE(are_counted(wire.counted(), once(counter_of(DROP_UNSUPPORTED_ETHERTYPE, DIRECTION_FROM_POD), frame)));
+        EXPECT_TRUE(
+            are_counted(wire.counted(), once(counter_of(DROP_UNSUPPORTED_ETHERTYPE, DIRECTION_FROM_POD), frame)));
     }
     EXPECT_EQ(node().flows(), Flows{});
 }
 
 TEST_F(Live, VlanTaggedArpFromPod_IsDropped) {
     const Wire wire(node(), from_web);
-    const Bytes request = bytes(Arp{.ethernet = {.destination = mac("ff:ff:ff:ff:ff:ff"),
-                                                 .source = pod("web").mac,
-                                                 .type = ethertype_arp},
-                                    .sender_mac = pod("web").mac,
-                                    .sender = web_ip,
-                                    .target = address("10.244.1.1")});
+    const Bytes request = bytes(
+        Arp{.ethernet = {.destination = mac("ff:ff:ff:ff:ff:ff"), .source = pod("web").mac, .type = ethertype_arp},
+            .sender_mac = pod("web").mac,
+            .sender = web_ip,
+            .target = address("10.244.1.1")});
     wire.send(tagged(request, 100));
     EXPECT_TRUE(are_counted(wire.counted(), once(counter_of(DROP_UNSUPPORTED_ETHERTYPE, DIRECTION_FROM_POD), request)));
 }

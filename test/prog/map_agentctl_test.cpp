@@ -260,6 +260,7 @@ TEST_F(AgentctlMapTest, DumpThatCannotBeWritten_IsAnError) {
 
 TEST_F(AgentctlMapTest, FullFlowTable_IsDumpedWithinTwoSeconds) {
     std::vector<flow_key> keys;
+    keys.reserve(spec::flow_owners::capacity);
     for (std::uint32_t i = 0; i < spec::flow_owners::capacity; ++i) {
         keys.push_back({.pod_address = address("10.244.1.5"),
                         .remote_address = htonl(0x0a000000U + i),

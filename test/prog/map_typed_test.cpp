@@ -175,6 +175,7 @@ TYPED_TEST(MapTypeTest, Batch_AddsReplacesAndErases) {
         auto map = new_map<TypeParam>();
         constexpr std::uint32_t count = TypeParam::capacity / 2;
         std::vector<typename TypeParam::Key> keys;
+        keys.reserve(count);
         for (std::uint32_t i = 0; i < count; ++i) {
             keys.push_back(key_number<TypeParam>(i));
         }
@@ -212,6 +213,7 @@ static_assert(Writable<Map<spec::pods_by_ipv4>> && !Writable<ReadOnlyMap<spec::p
 TEST(MapBatchTest, ErasingKeysThatAreNotThere_CountsTheOthers) {
     auto map = new_map<spec::nodes_by_pod_cidr>();
     std::vector<pod_cidr_key> keys;
+    keys.reserve(1000);
     for (unsigned i = 0; i < 1000; ++i) {
         keys.push_back(pod_cidr(i));
         if (i % 3 != 0) {
@@ -265,6 +267,8 @@ TEST(MapBatchTest, TypeWithoutBatchInTheKernel_WorksElementByElement) {
 TEST(MapBatchTest, HundredThousandEntries_TakeLessThanAFifthOfASecond) {
     std::vector<pod_cidr_key> keys;
     std::vector<node_route> values;
+    keys.reserve(LargeSpec::capacity);
+    values.reserve(LargeSpec::capacity);
     for (unsigned i = 0; i < LargeSpec::capacity; ++i) {
         keys.push_back(pod_cidr(i));
         values.push_back(route(i));
@@ -286,6 +290,8 @@ TEST(MapFullTest, Hash_SaysNoSpaceAndNamesMapAndKey) {
     constexpr auto capacity = spec::nodes_by_pod_cidr::capacity;
     std::vector<pod_cidr_key> keys;
     std::vector<node_route> values;
+    keys.reserve(capacity);
+    values.reserve(capacity);
     for (unsigned i = 0; i < capacity; ++i) {
         keys.push_back({.address = htonl(i), .prefix_length = 32});
         values.push_back(route(i));
@@ -302,6 +308,7 @@ TEST(MapFullTest, Batch_NamesTheFirstKeyThatFoundNoPlace) {
     auto map = new_map<spec::pods_by_ipv4>();
     constexpr auto capacity = spec::pods_by_ipv4::capacity;
     std::vector<__be32> keys;
+    keys.reserve(capacity + 10);
     for (unsigned i = 0; i < capacity + 10; ++i) {
         keys.push_back(htonl(0x0af40000U + i));
     }

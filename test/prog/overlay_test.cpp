@@ -71,7 +71,8 @@ TEST_F(ToOverlay, FastPathPacket_IsNeitherCountedAgainNorLearned) {
 }
 
 TEST_F(ToOverlay, WhatBelongsToNoOtherNode_IsDropped) {
-    for (const Ipv4Address to : {nobody_ip, outside_ip, web_ip, n1_ip, address("10.244.1.200"), address("10.244.1.0")}) {
+    for (const Ipv4Address to :
+         {nobody_ip, outside_ip, web_ip, n1_ip, address("10.244.1.200"), address("10.244.1.0")}) {
         SCOPED_TRACE(to.to_string());
         EXPECT_TRUE(drops(overlay_out, bytes(host_to(to)), DROP_NO_POD_ROUTE));
     }

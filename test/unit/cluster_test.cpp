@@ -2,6 +2,7 @@
 #include "agent/state/cluster.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <random>
 
@@ -128,79 +129,66 @@ TEST_P(EachOddNodeTest, IsDecidedAsTheContractSays) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    CaseK, EachOddNodeTest,
-    testing::Values(
-        OddNode{"n1", "192.168.56.11", {"10.244.0.0/24"}, {}}, OddNode{"n2", "192.168.56.22", {"10.244.1.0/24"}, {}},
-        OddNode{"n3", "192.168.56.13", {"10.244.2.0/24"}, {}}, OddNode{"n4", "192.168.56.24", {"10.244.4.0/24"}, {}},
-        OddNode{"odd-no-podcidr",
-                "192.168.57.1",
-                {},
-                {"spec.podCIDRs: the node has no IPv4 podCIDR yet: its pods cannot be reached"}},
-        OddNode{"odd-overlap-n1",
-                "192.168.57.2",
-                {},
-                {"spec.podCIDRs: 10.244.0.0/24 overlaps 10.244.0.0/24 of node n1"}},
-        OddNode{"odd-overlap-inside",
-                "192.168.57.3",
-                {},
-                {"spec.podCIDRs: 10.244.1.128/25 overlaps 10.244.1.0/24 of node n2"}},
-        OddNode{"odd-outside-clustercidr",
-                "192.168.57.4",
-                {},
-                {"spec.podCIDRs: 172.31.0.0/24 lies outside clusterCIDRs (10.244.0.0/16)"}},
-        OddNode{"odd-host-bits",
-                "192.168.57.5",
-                {},
-                {"spec.podCIDRs: \"10.244.9.7/24\" has host bits set; the prefix is 10.244.9.0/24"}},
-        OddNode{"odd-ip-not-an-address",
-                "",
-                {},
-                {"status.addresses[InternalIP]: \"not-an-address\" is not an IPv4 unicast address",
-                 "status.addresses[InternalIP]: the node has no IPv4 InternalIP: it is left out"}},
-        OddNode{"odd-ip-with-port",
-                "",
-                {},
-                {"status.addresses[InternalIP]: \"192.168.57.7:10250\" is not an IPv4 unicast address",
-                 "status.addresses[InternalIP]: the node has no IPv4 InternalIP: it is left out"}},
-        OddNode{"odd-no-internalip",
-                "",
-                {},
-                {"status.addresses[InternalIP]: the node has no IPv4 InternalIP: it is left out"}},
-        OddNode{"odd-two-internalips", "192.168.57.9", {"10.244.13.0/24"}, {}},
-        OddNode{"odd-v6-first", "192.168.57.10", {"10.244.14.0/24"}, {}},
-        OddNode{"odd-same-ip-as-n3",
-                "",
-                {},
-                {"status.addresses[InternalIP]: 192.168.56.13 is node n3's: the node is left out"}},
-        OddNode{"odd-dual-podcidrs", "192.168.57.12", {"10.244.16.0/24"}, {}},
-        OddNode{"odd-two-v4-podcidrs", "192.168.57.13", {"10.244.17.0/24"}, {}},
-        OddNode{"odd-podcidr-slash32", "192.168.57.15", {"10.244.19.0/32"}, {}},
-        OddNode{"odd-podcidr-slash0",
-                "192.168.57.16",
-                {},
-                {"spec.podCIDRs: 0.0.0.0/0 lies outside clusterCIDRs (10.244.0.0/16)"}},
-        OddNode{"odd-terminating", "192.168.57.17", {"10.244.20.0/24"}, {}},
-        OddNode{"odd-flannel-bad-json",
-                "192.168.57.18",
-                {"10.244.21.0/24"},
-                {"metadata.annotations[flannel.alpha.coreos.com/backend-data]: \"{not json\" is not a JSON object"}},
-        OddNode{"odd-flannel-bad-mac",
-                "192.168.57.19",
-                {"10.244.22.0/24"},
-                {"metadata.annotations[flannel.alpha.coreos.com/backend-data]: \"zz:61:06:ff:7b:13\" is not a MAC "
-                 "address"}},
-        OddNode{"odd-flannel-hostgw",
-                "192.168.57.20",
-                {"10.244.23.0/24"},
-                {"metadata.annotations[flannel.alpha.coreos.com/backend-type]: \"host-gw\" is not vxlan: the node "
-                 "takes no VXLAN"}},
-        OddNode{"odd-flannel-overwrite", "192.168.57.21", {"10.244.24.0/24"}, {}}),
-    [](const auto& param_info) {
-        std::string name(param_info.param.name);
-        std::ranges::replace(name, '-', '_');
-        return name;
-    });
+const auto odd_nodes = std::to_array<OddNode>({
+    {"n1", "192.168.56.11", {"10.244.0.0/24"}, {}},
+    {"n2", "192.168.56.22", {"10.244.1.0/24"}, {}},
+    {"n3", "192.168.56.13", {"10.244.2.0/24"}, {}},
+    {"n4", "192.168.56.24", {"10.244.4.0/24"}, {}},
+    {"odd-no-podcidr",
+     "192.168.57.1",
+     {},
+     {"spec.podCIDRs: the node has no IPv4 podCIDR yet: its pods cannot be reached"}},
+    {"odd-overlap-n1", "192.168.57.2", {}, {"spec.podCIDRs: 10.244.0.0/24 overlaps 10.244.0.0/24 of node n1"}},
+    {"odd-overlap-inside", "192.168.57.3", {}, {"spec.podCIDRs: 10.244.1.128/25 overlaps 10.244.1.0/24 of node n2"}},
+    {"odd-outside-clustercidr",
+     "192.168.57.4",
+     {},
+     {"spec.podCIDRs: 172.31.0.0/24 lies outside clusterCIDRs (10.244.0.0/16)"}},
+    {"odd-host-bits",
+     "192.168.57.5",
+     {},
+     {"spec.podCIDRs: \"10.244.9.7/24\" has host bits set; the prefix is 10.244.9.0/24"}},
+    {"odd-ip-not-an-address",
+     "",
+     {},
+     {"status.addresses[InternalIP]: \"not-an-address\" is not an IPv4 unicast address",
+      "status.addresses[InternalIP]: the node has no IPv4 InternalIP: it is left out"}},
+    {"odd-ip-with-port",
+     "",
+     {},
+     {"status.addresses[InternalIP]: \"192.168.57.7:10250\" is not an IPv4 unicast address",
+      "status.addresses[InternalIP]: the node has no IPv4 InternalIP: it is left out"}},
+    {"odd-no-internalip", "", {}, {"status.addresses[InternalIP]: the node has no IPv4 InternalIP: it is left out"}},
+    {"odd-two-internalips", "192.168.57.9", {"10.244.13.0/24"}, {}},
+    {"odd-v6-first", "192.168.57.10", {"10.244.14.0/24"}, {}},
+    {"odd-same-ip-as-n3", "", {}, {"status.addresses[InternalIP]: 192.168.56.13 is node n3's: the node is left out"}},
+    {"odd-dual-podcidrs", "192.168.57.12", {"10.244.16.0/24"}, {}},
+    {"odd-two-v4-podcidrs", "192.168.57.13", {"10.244.17.0/24"}, {}},
+    {"odd-podcidr-slash32", "192.168.57.15", {"10.244.19.0/32"}, {}},
+    {"odd-podcidr-slash0", "192.168.57.16", {}, {"spec.podCIDRs: 0.0.0.0/0 lies outside clusterCIDRs (10.244.0.0/16)"}},
+    {"odd-terminating", "192.168.57.17", {"10.244.20.0/24"}, {}},
+    {"odd-flannel-bad-json",
+     "192.168.57.18",
+     {"10.244.21.0/24"},
+     {"metadata.annotations[flannel.alpha.coreos.com/backend-data]: \"{not json\" is not a JSON object"}},
+    {"odd-flannel-bad-mac",
+     "192.168.57.19",
+     {"10.244.22.0/24"},
+     {"metadata.annotations[flannel.alpha.coreos.com/backend-data]: \"zz:61:06:ff:7b:13\" is not a MAC "
+      "address"}},
+    {"odd-flannel-hostgw",
+     "192.168.57.20",
+     {"10.244.23.0/24"},
+     {"metadata.annotations[flannel.alpha.coreos.com/backend-type]: \"host-gw\" is not vxlan: the node "
+      "takes no VXLAN"}},
+    {"odd-flannel-overwrite", "192.168.57.21", {"10.244.24.0/24"}, {}},
+});
+
+INSTANTIATE_TEST_SUITE_P(CaseK, EachOddNodeTest, testing::ValuesIn(odd_nodes), [](const auto& param_info) {
+    std::string name(param_info.param.name);
+    std::ranges::replace(name, '-', '_');
+    return name;
+});
 
 TEST_F(OddNodesTest, NoNodeIsForgotten) {
     EXPECT_THAT(objects_.nodes, SizeIs(24));
@@ -303,11 +291,10 @@ TEST(ClusterTest, OwnPodCidrs_MayNotOverlapEither) {
 }
 
 TEST(ClusterTest, WidePodCidrOverManySmallOnes_IsFoundWherever) {
-    const auto cluster = decide({node_object("a", "10.0.0.1", {"10.244.8.0/24"}),
-                                 node_object("b", "10.0.0.2", {"10.244.8.0/21"}),
-                                 node_object("c", "10.0.0.3", {"10.244.15.0/24"}),
-                                 node_object("d", "10.0.0.4", {"10.244.16.0/24"}),
-                                 node_object("e", "10.0.0.5", {"10.244.0.0/17"})});
+    const auto cluster =
+        decide({node_object("a", "10.0.0.1", {"10.244.8.0/24"}), node_object("b", "10.0.0.2", {"10.244.8.0/21"}),
+                node_object("c", "10.0.0.3", {"10.244.15.0/24"}), node_object("d", "10.0.0.4", {"10.244.16.0/24"}),
+                node_object("e", "10.0.0.5", {"10.244.0.0/17"})});
     EXPECT_THAT(cluster.nodes.at("b").pod_cidrs, IsEmpty());
     EXPECT_THAT(cluster.nodes.at("c").pod_cidrs, SizeIs(1));
     EXPECT_THAT(cluster.nodes.at("d").pod_cidrs, SizeIs(1));
@@ -404,7 +391,8 @@ Cluster decide_flannel(const std::vector<NodeObject>& nodes, const Cluster& prev
 }
 
 TEST(ClusterTest, BackendDataWithoutVni_IsTaken) {
-    const auto cluster = decide_flannel({flannel_node("a", "10.0.0.1", "10.244.1.0/24", R"({"VtepMAC":"0E:61:06:ff:7a:33"})")});
+    const auto cluster =
+        decide_flannel({flannel_node("a", "10.0.0.1", "10.244.1.0/24", R"({"VtepMAC":"0E:61:06:ff:7a:33"})")});
     EXPECT_THAT(cluster.nodes.at("a").flannel_mac, Optional(mac("0e:61:06:ff:7a:33")));
     EXPECT_THAT(cluster.warnings, IsEmpty());
 }
@@ -423,13 +411,17 @@ TEST_P(BadBackendDataTest, IsWarnedOfAndTheNodeStays) {
     EXPECT_THAT(cluster.nodes.at("a").pod_cidrs, SizeIs(1));
 }
 
-INSTANTIATE_TEST_SUITE_P(Forms, BadBackendDataTest,
-                         testing::Values(BackendData{"", "is not a JSON object"}, BackendData{"[]", "is not a JSON object"},
-                                         BackendData{"{}", "has no VtepMAC"},
-                                         BackendData{R"({"VtepMAC":7})", "has no VtepMAC"},
-                                         BackendData{R"({"VtepMAC":"01:00:5e:00:00:01"})", "is not a unicast address"},
-                                         BackendData{R"({"VtepMAC":"00:00:00:00:00:00"})", "is not a unicast address"},
-                                         BackendData{R"({"VNI":7,"VtepMAC":"0e:00:00:00:00:01"})", "VNI 7 is not"}));
+const auto bad_backend_data = std::to_array<BackendData>({
+    {"", "is not a JSON object"},
+    {"[]", "is not a JSON object"},
+    {"{}", "has no VtepMAC"},
+    {R"({"VtepMAC":7})", "has no VtepMAC"},
+    {R"({"VtepMAC":"01:00:5e:00:00:01"})", "is not a unicast address"},
+    {R"({"VtepMAC":"00:00:00:00:00:00"})", "is not a unicast address"},
+    {R"({"VNI":7,"VtepMAC":"0e:00:00:00:00:01"})", "VNI 7 is not"},
+});
+
+INSTANTIATE_TEST_SUITE_P(Forms, BadBackendDataTest, testing::ValuesIn(bad_backend_data));
 
 TEST(ClusterTest, TwoNodesWithOneVtepMac_AreWarnedOfAndStay) {
     const auto data = R"({"VNI":1,"VtepMAC":"0e:61:06:ff:7a:33"})";
@@ -472,8 +464,9 @@ TEST(ClusterTest, FiveThousandNodesInAnyOrder_AllHoldAndAreQuick) {
     for (unsigned i = 0; i < 5000; ++i) {
         const auto host = Ipv4Address::from_host(0xac100001U + i).to_string();
         const auto cidr = Ipv4Prefix::masked(Ipv4Address::from_host(0x0a000000U + i * 256U), 24).to_string();
-        nodes.push_back(flannel_node(fmt::format("n{}", i), host, cidr,
-                                     fmt::format(R"({{"VNI":1,"VtepMAC":"02:00:00:00:{:02x}:{:02x}"}})", i >> 8U, i & 0xffU)));
+        nodes.push_back(
+            flannel_node(fmt::format("n{}", i), host, cidr,
+                         fmt::format(R"({{"VNI":1,"VtepMAC":"02:00:00:00:{:02x}:{:02x}"}})", i >> 8U, i & 0xffU)));
     }
     std::ranges::shuffle(nodes, std::mt19937(7));
     auto wide = flannel_rules();

@@ -87,7 +87,10 @@ public:
         return done ? Outcome<NodeNetwork>(NodeNetwork{{*Ipv4Prefix::parse("10.244.1.0/24")}, 1450})
                     : std::unexpected(done.error());
     }
-    Outcome<std::optional<Endpoint>> endpoint(const std::string&) override { return known_; }
+    Outcome<std::optional<Endpoint>> endpoint(const std::string&) override {
+        const auto done = script_.outcome("agent endpoint");
+        return done ? Outcome<std::optional<Endpoint>>(known_) : std::unexpected(done.error());
+    }
     Outcome<std::vector<Endpoint>> endpoints() override { return endpoints_; }
     Outcome<void> add_endpoint(const Endpoint& endpoint) override {
         return script_.outcome("agent add", endpoint.id());
@@ -284,7 +287,7 @@ TEST_F(CniCommandsTest, Check_AcceptsWhatAddReported) {
     script_.journal.clear();
     const auto checked = check(invocation_, config_, ports_);
     EXPECT_TRUE(checked) << checked.error().message;
-    EXPECT_THAT(script_.journal, ElementsAre("ipam check c1"));
+    EXPECT_THAT(script_.journal, ElementsAre("agent endpoint", "ipam check c1"));
 }
 
 TEST_F(CniCommandsTest, Check_NamesEveryDifference) {
@@ -302,6 +305,16 @@ TEST_F(CniCommandsTest, Check_NamesEveryDifference) {
 TEST_F(CniCommandsTest, Check_NoticesThatTheAgentDoesNotKnowTheEndpoint) {
     config_.prev_result = *run_add();
     EXPECT_EQ(check(invocation_, config_, ports_).error().message, "podlane-agent does not know endpoint c1-eth0");
+}
+
+TEST_F(CniCommandsTest, CheckWithTheAgentAway_IsCode11UnlessSomethingIsWrong) {
+    config_.prev_result = *run_add();
+    script_.failing["agent endpoint"] = ECONNREFUSED;
+    EXPECT_EQ(check(invocation_, config_, ports_).error().code, 11U);
+    links_.differences_ = {"interface eth0 is down"};
+    const auto checked = check(invocation_, config_, ports_);
+    EXPECT_EQ(checked.error().code, 101U);
+    EXPECT_EQ(checked.error().message, "interface eth0 is down; agent endpoint: Connection refused");
 }
 
 TEST_F(CniCommandsTest, CheckWithoutPrevResult_IsAConfigurationError) {

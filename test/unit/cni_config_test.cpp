@@ -94,6 +94,15 @@ TEST(CniConfigTest, UnknownKey_DoesNotStopDel) {
     EXPECT_TRUE(parse(config_json, Command::del));
 }
 
+TEST(CniConfigTest, ValueThatOnlyMattersForCreation_DoesNotStopDel) {
+    auto config_json = minimal();
+    config_json["link"] = "macvlan";
+    config_json["mtu"] = -1;
+    EXPECT_TRUE(parse(config_json, Command::del));
+    config_json["runDir"] = "relative";
+    EXPECT_EQ(parse(config_json, Command::del).error().code, 7U);
+}
+
 TEST(CniConfigTest, WithoutCniVersion_IsIncompatible) {
     auto config_json = minimal();
     config_json.erase("cniVersion");

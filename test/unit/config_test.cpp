@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <array>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -25,7 +27,9 @@ using testing::SizeIs;
 using testing::StartsWith;
 
 HostFacts host() {
-    return {.environment = {}, .host_name = "Worker-7", .default_config = "/nonexistent/podlane.yaml",
+    return {.environment = {},
+            .host_name = "Worker-7",
+            .default_config = "/nonexistent/podlane.yaml",
             .current_directory = "/srv"};
 }
 
@@ -147,103 +151,94 @@ TEST_P(BadConfigTest, IsOneClearLine) {
     EXPECT_EQ(error_of(GetParam().text).find('\n'), std::string::npos);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    OfTheFile, BadConfigTest,
-    testing::Values(
-        BadConfig{"unknown_key", "nodeName: n1\nlogLevel: debug\n",
-                  "podlane.yaml:2: unknown key logLevel (known here: nodeName, runDir, bpffs, state, clusterCIDRs, "
-                  "serviceCIDRs, underlay, overlay, snat, macvlan, listen)"},
-        BadConfig{"unknown_nested_key", "overlay:\n  port: 8472\n  vnii: 1\n",
-                  "podlane.yaml:3: unknown key overlay.vnii (known here: mode, device, vni, port, mtu, flannel)"},
-        BadConfig{"unknown_key_in_a_list", "macvlan:\n- name: lan\n  bridge: x\n",
-                  "podlane.yaml:3: unknown key macvlan[0].bridge (known here: name, master, mode, hostAddress, shim, "
-                  "serviceCIDRs)"},
-        BadConfig{"unknown_key_without_value", "overlay:\n  mut:\n",
-                  "podlane.yaml:2: unknown key overlay.mut (known here: mode, device, vni, port, mtu, flannel)"},
-        BadConfig{"key_twice", "overlay: {vni: 1}\nsnat: {}\noverlay: {vni: 2}\n",
-                  "podlane.yaml:3: key overlay comes twice"},
-        BadConfig{"two_documents", "nodeName: a\n---\nnodeName: b\n",
-                  "podlane.yaml:2: a second document: one is the whole configuration"},
-        BadConfig{"list", "- nodeName\n", "podlane.yaml:1: the configuration must be an object (key: value)"},
-        BadConfig{"text_for_object", "overlay: vxlan\n", "podlane.yaml:1: overlay: must be an object, not text"},
-        BadConfig{"text_for_list", "clusterCIDRs: 10.244.0.0/16\n",
-                  "podlane.yaml:1: clusterCIDRs: must be a list, not text"},
-        BadConfig{"text_for_number", "overlay:\n  vni: \"1\"\n",
-                  "podlane.yaml:2: overlay.vni: must be a whole number, not text"},
-        BadConfig{"number_for_text", "nodeName: 5\n", "podlane.yaml:1: nodeName: must be text, not a number"},
-        BadConfig{"text_for_flag", "snat: {enabled: yes}\n",
-                  "podlane.yaml:1: snat.enabled: must be true or false, not text"},
-        BadConfig{"null_in_list", "clusterCIDRs: [~]\n", "podlane.yaml:1: clusterCIDRs[0]: must be text, not empty"},
-        BadConfig{"fraction", "overlay: {vni: 1.5}\n", "podlane.yaml:1: overlay.vni: 1.5 is not a whole number"},
-        BadConfig{"negative", "overlay: {vni: -1}\n", "podlane.yaml:1: overlay.vni: -1 is not a whole number"},
-        BadConfig{"vni_too_large", "overlay: {vni: 16777216}\n",
-                  "podlane.yaml:1: overlay.vni: 16777216 is out of range (0 to 16777215)"},
-        BadConfig{"port_zero", "overlay: {port: 0}\n", "podlane.yaml:1: overlay.port: 0 is out of range (1 to 65535)"},
-        BadConfig{"port_too_large", "overlay: {port: 65536}\n",
-                  "podlane.yaml:1: overlay.port: 65536 is out of range (1 to 65535)"},
-        BadConfig{"port_beyond_64_bits", "overlay: {port: 99999999999999999999}\n",
-                  "podlane.yaml:1: overlay.port: 99999999999999999999 is not a whole number"},
-        BadConfig{"mtu_too_small", "overlay: {mtu: 575}\n",
-                  "podlane.yaml:1: overlay.mtu: 575 is out of range (576 to 65485)"},
-        BadConfig{"mtu_too_large", "overlay: {mtu: 65486}\n",
-                  "podlane.yaml:1: overlay.mtu: 65486 is out of range (576 to 65485)"},
-        BadConfig{"unknown_mode", "overlay: {mode: gre}\n",
-                  "podlane.yaml:1: overlay.mode: \"gre\" is none of auto, vxlan, host-gw"},
-        BadConfig{"unknown_source", "state: {source: consul}\n",
-                  "podlane.yaml:1: state.source: \"consul\" is none of kubernetes, etcd, file"},
-        BadConfig{"unknown_xdp", "underlay: {xdp: fast}\n",
-                  "podlane.yaml:1: underlay.xdp: \"fast\" is none of auto, native, generic, off"},
-        BadConfig{"bad_cidr", "clusterCIDRs:\n- 10.244.0.0/16\n- 10.245.0.0/33\n",
-                  "podlane.yaml:3: clusterCIDRs[1]: \"10.245.0.0/33\" is not an IPv4 prefix (ADDRESS/LENGTH)"},
-        BadConfig{"host_bits", "clusterCIDRs: [10.244.1.0/16]\n",
-                  "podlane.yaml:1: clusterCIDRs[0]: \"10.244.1.0/16\" has host bits set; the prefix is 10.244.0.0/16"},
-        BadConfig{"relative_path", "runDir: run\n", "podlane.yaml:1: runDir: \"run\" is not an absolute path"},
-        BadConfig{"bad_listen", "listen: 9479\n", "podlane.yaml:1: listen: must be text, not a number"},
-        BadConfig{"listen_without_port", "listen: localhost:x\n",
-                  "podlane.yaml:1: listen: \"localhost:x\" is not ADDRESS:PORT"},
-        BadConfig{"listen_bare_ipv6", "listen: '::1:80'\n", "podlane.yaml:1: listen: \"::1:80\" is not ADDRESS:PORT"},
-        BadConfig{"ports_reversed", "snat: {portRange: 20000-10000}\n",
-                  "podlane.yaml:1: snat.portRange: \"20000-10000\" is not LOW-HIGH with ports from 1 to 65535"},
-        BadConfig{"ports_from_zero", "snat: {portRange: 0-10000}\n",
-                  "podlane.yaml:1: snat.portRange: \"0-10000\" is not LOW-HIGH with ports from 1 to 65535"},
-        BadConfig{"port_range_of_one", "snat: {portRange: '20000'}\n",
-                  "podlane.yaml:1: snat.portRange: \"20000\" is not LOW-HIGH with ports from 1 to 65535"}),
-    [](const auto& param_info) { return std::string(param_info.param.name); });
+const auto bad_in_the_file = std::to_array<BadConfig>({
+    {"unknown_key", "nodeName: n1\nlogLevel: debug\n",
+     "podlane.yaml:2: unknown key logLevel (known here: nodeName, runDir, bpffs, state, clusterCIDRs, "
+     "serviceCIDRs, underlay, overlay, snat, macvlan, listen)"},
+    {"unknown_nested_key", "overlay:\n  port: 8472\n  vnii: 1\n",
+     "podlane.yaml:3: unknown key overlay.vnii (known here: mode, device, vni, port, mtu, flannel)"},
+    {"unknown_key_in_a_list", "macvlan:\n- name: lan\n  bridge: x\n",
+     "podlane.yaml:3: unknown key macvlan[0].bridge (known here: name, master, mode, hostAddress, shim, "
+     "serviceCIDRs)"},
+    {"unknown_key_without_value", "overlay:\n  mut:\n",
+     "podlane.yaml:2: unknown key overlay.mut (known here: mode, device, vni, port, mtu, flannel)"},
+    {"key_twice", "overlay: {vni: 1}\nsnat: {}\noverlay: {vni: 2}\n", "podlane.yaml:3: key overlay comes twice"},
+    {"two_documents", "nodeName: a\n---\nnodeName: b\n",
+     "podlane.yaml:2: a second document: one is the whole configuration"},
+    {"list", "- nodeName\n", "podlane.yaml:1: the configuration must be an object (key: value)"},
+    {"text_for_object", "overlay: vxlan\n", "podlane.yaml:1: overlay: must be an object, not text"},
+    {"text_for_list", "clusterCIDRs: 10.244.0.0/16\n", "podlane.yaml:1: clusterCIDRs: must be a list, not text"},
+    {"text_for_number", "overlay:\n  vni: \"1\"\n", "podlane.yaml:2: overlay.vni: must be a whole number, not text"},
+    {"number_for_text", "nodeName: 5\n", "podlane.yaml:1: nodeName: must be text, not a number"},
+    {"text_for_flag", "snat: {enabled: yes}\n", "podlane.yaml:1: snat.enabled: must be true or false, not text"},
+    {"null_in_list", "clusterCIDRs: [~]\n", "podlane.yaml:1: clusterCIDRs[0]: must be text, not empty"},
+    {"fraction", "overlay: {vni: 1.5}\n", "podlane.yaml:1: overlay.vni: 1.5 is not a whole number"},
+    {"negative", "overlay: {vni: -1}\n", "podlane.yaml:1: overlay.vni: -1 is not a whole number"},
+    {"vni_too_large", "overlay: {vni: 16777216}\n",
+     "podlane.yaml:1: overlay.vni: 16777216 is out of range (0 to 16777215)"},
+    {"port_zero", "overlay: {port: 0}\n", "podlane.yaml:1: overlay.port: 0 is out of range (1 to 65535)"},
+    {"port_too_large", "overlay: {port: 65536}\n", "podlane.yaml:1: overlay.port: 65536 is out of range (1 to 65535)"},
+    {"port_beyond_64_bits", "overlay: {port: 99999999999999999999}\n",
+     "podlane.yaml:1: overlay.port: 99999999999999999999 is not a whole number"},
+    {"mtu_too_small", "overlay: {mtu: 575}\n", "podlane.yaml:1: overlay.mtu: 575 is out of range (576 to 65485)"},
+    {"mtu_too_large", "overlay: {mtu: 65486}\n", "podlane.yaml:1: overlay.mtu: 65486 is out of range (576 to 65485)"},
+    {"unknown_mode", "overlay: {mode: gre}\n", "podlane.yaml:1: overlay.mode: \"gre\" is none of auto, vxlan, host-gw"},
+    {"unknown_source", "state: {source: consul}\n",
+     "podlane.yaml:1: state.source: \"consul\" is none of kubernetes, etcd, file"},
+    {"unknown_xdp", "underlay: {xdp: fast}\n",
+     "podlane.yaml:1: underlay.xdp: \"fast\" is none of auto, native, generic, off"},
+    {"bad_cidr", "clusterCIDRs:\n- 10.244.0.0/16\n- 10.245.0.0/33\n",
+     "podlane.yaml:3: clusterCIDRs[1]: \"10.245.0.0/33\" is not an IPv4 prefix (ADDRESS/LENGTH)"},
+    {"host_bits", "clusterCIDRs: [10.244.1.0/16]\n",
+     "podlane.yaml:1: clusterCIDRs[0]: \"10.244.1.0/16\" has host bits set; the prefix is 10.244.0.0/16"},
+    {"relative_path", "runDir: run\n", "podlane.yaml:1: runDir: \"run\" is not an absolute path"},
+    {"bad_listen", "listen: 9479\n", "podlane.yaml:1: listen: must be text, not a number"},
+    {"listen_without_port", "listen: localhost:x\n", "podlane.yaml:1: listen: \"localhost:x\" is not ADDRESS:PORT"},
+    {"listen_bare_ipv6", "listen: '::1:80'\n", "podlane.yaml:1: listen: \"::1:80\" is not ADDRESS:PORT"},
+    {"ports_reversed", "snat: {portRange: 20000-10000}\n",
+     "podlane.yaml:1: snat.portRange: \"20000-10000\" is not LOW-HIGH with ports from 1 to 65535"},
+    {"ports_from_zero", "snat: {portRange: 0-10000}\n",
+     "podlane.yaml:1: snat.portRange: \"0-10000\" is not LOW-HIGH with ports from 1 to 65535"},
+    {"port_range_of_one", "snat: {portRange: '20000'}\n",
+     "podlane.yaml:1: snat.portRange: \"20000\" is not LOW-HIGH with ports from 1 to 65535"},
+});
 
-INSTANTIATE_TEST_SUITE_P(
-    OfTheWhole, BadConfigTest,
-    testing::Values(
-        BadConfig{"no_cluster_cidr", "clusterCIDRs: []\n", "clusterCIDRs: at least one is needed"},
-        BadConfig{"cluster_cidrs_overlap", "clusterCIDRs: [10.0.0.0/8, 10.244.0.0/16]\n",
-                  "clusterCIDRs[1]: 10.244.0.0/16 overlaps 10.0.0.0/8"},
-        BadConfig{"cluster_cidr_everything", "clusterCIDRs: [0.0.0.0/0]\n",
-                  "clusterCIDRs[0]: 0.0.0.0/0 cannot be a network of pods or services"},
-        BadConfig{"cluster_cidr_multicast", "clusterCIDRs: [224.0.0.0/8]\n",
-                  "clusterCIDRs[0]: 224.0.0.0/8 cannot be a network of pods or services"},
-        BadConfig{"services_in_cluster", "serviceCIDRs: [10.244.32.0/24]\n",
-                  "serviceCIDRs: 10.244.32.0/24 overlaps 10.244.0.0/16 of clusterCIDRs"},
-        BadConfig{"device_too_long", "overlay: {device: sixteen-letters-}\n",
-                  "overlay.device: \"sixteen-letters-\" is longer than 15 characters"},
-        BadConfig{"device_with_slash", "underlay: {device: a/b}\n",
-                  "underlay.device: \"a/b\" cannot be a device's name"},
-        BadConfig{"device_empty", "overlay: {device: ''}\n", "overlay.device: must not be empty"},
-        BadConfig{"devices_alike", "underlay: {device: podlane0}\n",
-                  "overlay.device: podlane0 is the name of underlay.device as well"},
-        BadConfig{"shim_like_overlay", "macvlan: [{name: a, master: em2, shim: podlane0}]\n",
-                  "macvlan[0].shim: podlane0 is the name of overlay.device as well"},
-        BadConfig{"macvlan_incomplete", "macvlan: [{name: a}]\n", "macvlan[0]: name, master and shim are needed"},
-        BadConfig{"ports_in_node_ports", "snat: {portRange: 25000-30000}\n",
-                  "snat.portRange: 25000-30000 collides with NodePorts (30000-32767)"},
-        BadConfig{"ports_in_ephemeral", "snat: {portRange: 60999-61000}\n",
-                  "snat.portRange: 60999-61000 collides with the host's ephemeral ports (32768-60999, "
-                  "net.ipv4.ip_local_port_range)"},
-        BadConfig{"endpoint", "state: {etcd: {endpoints: [localhost]}}\n",
-                  "state.etcd.endpoints: \"localhost\" begins with neither http:// nor https://"},
-        BadConfig{"half_a_certificate", "state: {etcd: {certFile: /c}}\n",
-                  "state.etcd: certFile and keyFile go together"},
-        BadConfig{"state_file_empty", "state: {file: ''}\n", "state.file: must not be empty"},
-        BadConfig{"run_dir_root", "runDir: /\n", "runDir: \"/\" cannot be used"}),
-    [](const auto& param_info) { return std::string(param_info.param.name); });
+INSTANTIATE_TEST_SUITE_P(OfTheFile, BadConfigTest, testing::ValuesIn(bad_in_the_file),
+                         [](const auto& param_info) { return std::string(param_info.param.name); });
+
+const auto bad_as_a_whole = std::to_array<BadConfig>({
+    {"no_cluster_cidr", "clusterCIDRs: []\n", "clusterCIDRs: at least one is needed"},
+    {"cluster_cidrs_overlap", "clusterCIDRs: [10.0.0.0/8, 10.244.0.0/16]\n",
+     "clusterCIDRs[1]: 10.244.0.0/16 overlaps 10.0.0.0/8"},
+    {"cluster_cidr_everything", "clusterCIDRs: [0.0.0.0/0]\n",
+     "clusterCIDRs[0]: 0.0.0.0/0 cannot be a network of pods or services"},
+    {"cluster_cidr_multicast", "clusterCIDRs: [224.0.0.0/8]\n",
+     "clusterCIDRs[0]: 224.0.0.0/8 cannot be a network of pods or services"},
+    {"services_in_cluster", "serviceCIDRs: [10.244.32.0/24]\n",
+     "serviceCIDRs: 10.244.32.0/24 overlaps 10.244.0.0/16 of clusterCIDRs"},
+    {"device_too_long", "overlay: {device: sixteen-letters-}\n",
+     "overlay.device: \"sixteen-letters-\" is longer than 15 characters"},
+    {"device_with_slash", "underlay: {device: a/b}\n", "underlay.device: \"a/b\" cannot be a device's name"},
+    {"device_empty", "overlay: {device: ''}\n", "overlay.device: must not be empty"},
+    {"devices_alike", "underlay: {device: podlane0}\n",
+     "overlay.device: podlane0 is the name of underlay.device as well"},
+    {"shim_like_overlay", "macvlan: [{name: a, master: em2, shim: podlane0}]\n",
+     "macvlan[0].shim: podlane0 is the name of overlay.device as well"},
+    {"macvlan_incomplete", "macvlan: [{name: a}]\n", "macvlan[0]: name, master and shim are needed"},
+    {"ports_in_node_ports", "snat: {portRange: 25000-30000}\n",
+     "snat.portRange: 25000-30000 collides with NodePorts (30000-32767)"},
+    {"ports_in_ephemeral", "snat: {portRange: 60999-61000}\n",
+     "snat.portRange: 60999-61000 collides with the host's ephemeral ports (32768-60999, "
+     "net.ipv4.ip_local_port_range)"},
+    {"endpoint", "state: {etcd: {endpoints: [localhost]}}\n",
+     "state.etcd.endpoints: \"localhost\" begins with neither http:// nor https://"},
+    {"half_a_certificate", "state: {etcd: {certFile: /c}}\n", "state.etcd: certFile and keyFile go together"},
+    {"state_file_empty", "state: {file: ''}\n", "state.file: must not be empty"},
+    {"run_dir_root", "runDir: /\n", "runDir: \"/\" cannot be used"},
+});
+
+INSTANTIATE_TEST_SUITE_P(OfTheWhole, BadConfigTest, testing::ValuesIn(bad_as_a_whole),
+                         [](const auto& param_info) { return std::string(param_info.param.name); });
 
 TEST(ConfigTest, UnparsableYaml_NamesTheLine) {
     EXPECT_THAT(error_of("nodeName: n1\noverlay: {vni: 1\n"), StartsWith("podlane.yaml:3: not valid YAML: "));
@@ -323,12 +318,9 @@ TEST_F(ConfigSourcesTest, FileThatWasAskedFor_MustExist) {
 TEST_F(ConfigSourcesTest, FlagsGoBeforeEnvironmentBeforeFile) {
     write("default.yaml", "nodeName: of-file\nrunDir: /file\nbpffs: /file-bpf\nunderlay: {device: file0}\n");
     EXPECT_EQ(load().node_name, "of-file");
-    host_.environment = {{"PODLANE_NODE_NAME", "of-environment"},
-                         {"PODLANE_RUN_DIR", "/environment"},
-                         {"PODLANE_BPFFS", "/environment-bpf"},
-                         {"PODLANE_UNDERLAY", "env0"},
-                         {"PODLANE_LOG_LEVEL", "debug"},
-                         {"PODLANE_LOG_FORMAT", "json"},
+    host_.environment = {{"PODLANE_NODE_NAME", "of-environment"}, {"PODLANE_RUN_DIR", "/environment"},
+                         {"PODLANE_BPFFS", "/environment-bpf"},   {"PODLANE_UNDERLAY", "env0"},
+                         {"PODLANE_LOG_LEVEL", "debug"},          {"PODLANE_LOG_FORMAT", "json"},
                          {"NODE_NAME", "of-kubernetes"}};
     const Config from_environment = load();
     EXPECT_EQ(from_environment.node_name, "of-environment");

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <functional>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -25,10 +26,10 @@ struct KeyCase {
 };
 
 template <typename Format, typename Key>
-KeyCase key_case(std::string name, const Key& key, std::string text, std::string json) {
-    return {.name = std::move(name),
-            .text = std::move(text),
-            .json = std::move(json),
+KeyCase key_case(const std::string& name, const Key& key, const std::string& text, const std::string& json) {
+    return {.name = name,
+            .text = text,
+            .json = json,
             .to_text = [key] { return Format::text(key); },
             .to_json = [key] { return Format::json(key).dump(); },
             .parses_back =
@@ -50,7 +51,7 @@ TEST_P(KeyFormatTest, TextAndJson_AreForPeopleAndParseBack) {
 
 INSTANTIATE_TEST_SUITE_P(
     Keys, KeyFormatTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<KeyCase>{
         key_case<AddressKeyFormat, __be32>("Address", htonl(0x0af40105), "10.244.1.5", R"({"address":"10.244.1.5"})"),
         key_case<PodCidrKeyFormat>("PodCidr", pod_cidr_key{.address = htonl(0x0af40100), .prefix_length = 24},
                                    "10.244.1.0/24", R"({"podCIDR":"10.244.1.0/24"})"),
@@ -82,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(
                                     "node-address:from-pod", R"({"reason":"node-address","direction":"from-pod"})"),
         key_case<ForwardPathKeyFormat, __u32>("Path", PATH_OVERLAY_TO_POD, "overlay-to-pod",
                                               R"({"path":"overlay-to-pod"})"),
-        key_case<IndexKeyFormat, __u32>("Index", 0, "0", R"({"index":0})")),
+        key_case<IndexKeyFormat, __u32>("Index", 0, "0", R"({"index":0})")}),
     [](const auto& test) { return test.param.name; });
 
 struct BadKey {
@@ -92,13 +93,13 @@ struct BadKey {
 };
 
 template <typename Format>
-BadKey bad_key(std::string name, std::string text, std::string expected) {
-    return {std::move(name),
+BadKey bad_key(const std::string& name, const std::string& text, const std::string& expected) {
+    return {name,
             [text] {
                 const auto parsed = Format::parse(text);
                 return parsed ? "parsed" : parsed.error().message;
             },
-            std::move(expected)};
+            expected};
 }
 
 class BadKeyTest : public testing::TestWithParam<BadKey> {};
@@ -109,7 +110,7 @@ TEST_P(BadKeyTest, Error_SaysWhatWasExpected) {
 
 INSTANTIATE_TEST_SUITE_P(
     Keys, BadKeyTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<BadKey>{
         bad_key<AddressKeyFormat>("NoAddress", "10.1", R"("10.1" is not an IPv4 address)"),
         bad_key<AddressKeyFormat>("Empty", "", R"("" is not an IPv4 address)"),
         bad_key<PodCidrKeyFormat>("HostBits", "10.1.2.3/24",
@@ -133,7 +134,7 @@ INSTANTIATE_TEST_SUITE_P(
             "Direction", "wrong-vni:up",
             R"("up" is no direction (from-pod, to-pod, from-underlay, to-underlay, from-overlay, to-overlay))"),
         bad_key<IndexKeyFormat>("Index", "first", R"("first" is no index (a number))"),
-        bad_key<IndexKeyFormat>("HugeIndex", "4294967296", R"("4294967296" is no index (a number))")),
+        bad_key<IndexKeyFormat>("HugeIndex", "4294967296", R"("4294967296" is no index (a number))")}),
     [](const auto& test) { return test.param.name; });
 
 TEST(ValueFormatTest, NodeRoute_HasAddressesMacAndPath) {

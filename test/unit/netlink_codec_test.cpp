@@ -131,7 +131,7 @@ TEST(NetlinkLinkTest, CreationOfTheOverlayDevice_ReadsBackAsThatDevice) {
     EXPECT_EQ(request.raw().nlmsg_flags, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
     EXPECT_EQ(decode_link(request.raw()), (Link{.name = "podlane0",
                                                 .kind = "vxlan",
-                                                .flags = IFF_UP | IFF_NOARP,
+                                                .flags = IFF_NOARP,
                                                 .mtu = 1450,
                                                 .mac = MacAddress({2, 0x50, 10, 0, 0, 1}),
                                                 .vxlan = VxlanSettings{.external = true, .port = 8472}}));
@@ -294,11 +294,25 @@ TEST(NetlinkEventTest, DeletionOfEachKind_IsGoneAndCreationPresent) {
     EXPECT_EQ(change_of(permanent_neighbour, RTM_DELNEIGH), Change::gone);
 }
 
-TEST(NetlinkEventTest, ChangedSettings_NameTheDeviceOrAll) {
+Message settings(std::initializer_list<std::uint16_t> attributes) {
     Message message(RTM_NEWNETCONF, 0, netconfmsg{.ncm_family = AF_INET}, "");
     message.put_u32(NETCONFA_IFINDEX, static_cast<std::uint32_t>(NETCONFA_IFINDEX_ALL));
-    const auto event = decode_event(message.raw());
-    EXPECT_EQ(std::get<SettingsEvent>(event.value()).ifindex, NETCONFA_IFINDEX_ALL);
+    for (const auto attribute : attributes) {
+        message.put_u32(attribute, 0);
+    }
+    return message;
+}
+
+TEST(NetlinkEventTest, ChangedForwardingOrReversePathFilter_NamesTheDeviceOrAll) {
+    for (const std::uint16_t changed : {NETCONFA_FORWARDING, NETCONFA_RP_FILTER}) {
+        const auto event = decode_event(settings({changed}).raw());
+        EXPECT_EQ(std::get<SettingsEvent>(event.value()).ifindex, NETCONFA_IFINDEX_ALL);
+    }
+}
+
+TEST(NetlinkEventTest, SettingsOfANewDeviceAndOthers_AreNoChange) {
+    EXPECT_FALSE(decode_event(settings({NETCONFA_FORWARDING, NETCONFA_RP_FILTER, NETCONFA_PROXY_NEIGH}).raw()));
+    EXPECT_FALSE(decode_event(settings({NETCONFA_PROXY_NEIGH}).raw()));
 }
 
 }  // namespace

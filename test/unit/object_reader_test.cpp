@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 
+#include <array>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -285,7 +287,8 @@ struct BadObject {
 class BadObjectTest : public testing::TestWithParam<BadObject> {};
 
 TEST_P(BadObjectTest, IsLeftOutWithAWarningAndTheRestHolds) {
-    const auto text = fmt::format("kind: List\nitems:\n- {}\n- {{kind: Node, metadata: {{name: good}}}}\n", GetParam().text);
+    const auto text =
+        fmt::format("kind: List\nitems:\n- {}\n- {{kind: Node, metadata: {{name: good}}}}\n", GetParam().text);
     const auto objects = read_good(text);
     EXPECT_THAT(objects.nodes, ElementsAre(Named("good")));
     EXPECT_THAT(objects.pods, IsEmpty());
@@ -293,35 +296,36 @@ TEST_P(BadObjectTest, IsLeftOutWithAWarningAndTheRestHolds) {
     EXPECT_EQ(objects.warnings[0].to_string(), GetParam().warning);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Forms, BadObjectTest,
-    testing::Values(
-        BadObject{"number_for_list", "{kind: Node, metadata: {name: n1}, spec: {podCIDRs: 5}}",
-                  "node n1: spec.podCIDRs: must be a list, not a number (state:3)"},
-        BadObject{"number_in_list", "{kind: Node, metadata: {name: n1}, spec: {podCIDRs: [7]}}",
-                  "node n1: spec.podCIDRs: must be text, not a number (state:3)"},
-        BadObject{"null_in_list", "{kind: Node, metadata: {name: n1}, spec: {podCIDRs: [null]}}",
-                  "node n1: spec.podCIDRs: must be text, not null (state:3)"},
-        BadObject{"list_for_text", "{kind: Node, metadata: {name: n1}, spec: {podCIDR: [x]}}",
-                  "node n1: spec.podCIDR: must be text, not a list (state:3)"},
-        BadObject{"text_for_object", "{kind: Node, metadata: {name: n1}, spec: x}",
-                  "node n1: spec: must be an object, not text (state:3)"},
-        BadObject{"number_for_name", "{kind: Node, metadata: {name: 5}}",
-                  "node : metadata.name: must be text, not a number (state:3)"},
-        BadObject{"no_name", "{kind: Node}", "node : metadata.name: is missing (state:3)"},
-        BadObject{"line_break_in_name", R"({kind: Node, metadata: {name: "a\nb"}})",
-                  "node a?b: metadata.name: is not a name that Kubernetes allows (state:3)"},
-        BadObject{"address_not_object", "{kind: Node, metadata: {name: n1}, status: {addresses: [x]}}",
-                  "node n1: status.addresses: must be an object, not text (state:3)"},
-        BadObject{"annotation", "{kind: Node, metadata: {name: n1, annotations: {podlane.io/x: 5, other: 6}}}",
-                  "node n1: metadata.annotations[podlane.io/x]: must be text, not a number (state:3)"},
-        BadObject{"flag", "{kind: Pod, metadata: {name: p}, spec: {nodeName: n1, hostNetwork: maybe}}",
-                  "pod default/p: spec.hostNetwork: must be true or false, not text (state:3)"},
-        BadObject{"node_name", "{kind: Pod, metadata: {name: p}, spec: {nodeName: [n1]}}",
-                  "pod default/p: spec.nodeName: must be text, not a list (state:3)"},
-        BadObject{"item", "just text", "item 0: items: must be an object, not text (state:3)"},
-        BadObject{"no_kind", "{metadata: {name: x}}", "item 0: kind: is missing (state:3)"}),
-    [](const auto& param_info) { return std::string(param_info.param.name); });
+const auto bad_objects = std::to_array<BadObject>({
+    {"number_for_list", "{kind: Node, metadata: {name: n1}, spec: {podCIDRs: 5}}",
+     "node n1: spec.podCIDRs: must be a list, not a number (state:3)"},
+    {"number_in_list", "{kind: Node, metadata: {name: n1}, spec: {podCIDRs: [7]}}",
+     "node n1: spec.podCIDRs: must be text, not a number (state:3)"},
+    {"null_in_list", "{kind: Node, metadata: {name: n1}, spec: {podCIDRs: [null]}}",
+     "node n1: spec.podCIDRs: must be text, not null (state:3)"},
+    {"list_for_text", "{kind: Node, metadata: {name: n1}, spec: {podCIDR: [x]}}",
+     "node n1: spec.podCIDR: must be text, not a list (state:3)"},
+    {"text_for_object", "{kind: Node, metadata: {name: n1}, spec: x}",
+     "node n1: spec: must be an object, not text (state:3)"},
+    {"number_for_name", "{kind: Node, metadata: {name: 5}}",
+     "node : metadata.name: must be text, not a number (state:3)"},
+    {"no_name", "{kind: Node}", "node : metadata.name: is missing (state:3)"},
+    {"line_break_in_name", R"({kind: Node, metadata: {name: "a\nb"}})",
+     "node a?b: metadata.name: is not a name that Kubernetes allows (state:3)"},
+    {"address_not_object", "{kind: Node, metadata: {name: n1}, status: {addresses: [x]}}",
+     "node n1: status.addresses: must be an object, not text (state:3)"},
+    {"annotation", "{kind: Node, metadata: {name: n1, annotations: {podlane.io/x: 5, other: 6}}}",
+     "node n1: metadata.annotations[podlane.io/x]: must be text, not a number (state:3)"},
+    {"flag", "{kind: Pod, metadata: {name: p}, spec: {nodeName: n1, hostNetwork: maybe}}",
+     "pod default/p: spec.hostNetwork: must be true or false, not text (state:3)"},
+    {"node_name", "{kind: Pod, metadata: {name: p}, spec: {nodeName: [n1]}}",
+     "pod default/p: spec.nodeName: must be text, not a list (state:3)"},
+    {"item", "just text", "item 0: items: must be an object, not text (state:3)"},
+    {"no_kind", "{metadata: {name: x}}", "item 0: kind: is missing (state:3)"},
+});
+
+INSTANTIATE_TEST_SUITE_P(Forms, BadObjectTest, testing::ValuesIn(bad_objects),
+                         [](const auto& param_info) { return std::string(param_info.param.name); });
 
 TEST(ObjectReaderTest, WrongTypeInAFieldOfAnotherKind_DoesNotMatter) {
     EXPECT_THAT(read_good("{kind: Node, metadata: {name: n1}, spec: {hostNetwork: 5, nodeName: []}}").nodes, SizeIs(1));
@@ -347,30 +351,31 @@ TEST_P(BadTextTest, IsAnErrorWithFileAndLine) {
     EXPECT_THAT(error_of(GetParam().text), HasSubstr(GetParam().message));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Forms, BadTextTest,
-    testing::Values(
-        BadText{"empty", "", "state:1: the file is empty"},
-        BadText{"only_comments", "# nothing\n---\n", "state:1: the file is empty"},
-        BadText{"json_cut", "{\"kind\":\"List\",\n\"items\":[\n{\"kind\":\"Node\"", "state:3: not valid JSON: "},
-        BadText{"json_garbage", "{\"kind\":\"Node\",\n\"metadata\":{\"name\":\"n1\"}}\n}", "state:3: not valid JSON: "},
-        BadText{"yaml_indentation", "kind: Node\nmetadata:\n  name: n1\n spec: {}\n", "state:4: not valid YAML: "},
-        BadText{"yaml_tab", "kind: Node\n\tmetadata: {}\n", "state:2: not valid YAML: "},
-        BadText{"yaml_quote", "kind: Node\nmetadata: {name: \"n1}\n", "not valid YAML: "},
-        BadText{"yaml_control", "kind: Node\nmetadata: {name: \"\x01\"}\n", "state:2: not valid YAML: control characters"},
-        BadText{"merge_key", "kind: Node\nmetadata: {<<: {name: n1}}\n", "state:2: not usable YAML: the merge key"},
-        BadText{"unknown_alias", "kind: *what\n", "state:1: not usable YAML: *what has no anchor"},
-        BadText{"alias_to_itself", "kind: Node\nmetadata: &m {name: n1, x: *m}\n", "not usable YAML: *m has no anchor"},
-        BadText{"map_as_key", "kind: Node\n? {a: b}\n: c\n", "state:2: not usable YAML: a key must be plain text"},
-        BadText{"no_kind", "apiVersion: v1\nmetadata: {name: n1}\n", "state:1: there is no kind"},
-        BadText{"cut_before_kind", "apiVersion: v1\nitems:\n- kind: Node\n  metadata: {name: n1}\n",
-                "state:1: there is no kind: not a Kubernetes object, or cut off"},
-        BadText{"cut_after_kind", "apiVersion: v1\nkind: NodeList\n", "state:1: NodeList without items"},
-        BadText{"cut_after_items", "apiVersion: v1\nkind: NodeList\nitems:\n", "items has no value"},
-        BadText{"items_number", "kind: List\nitems: 5\n", "state:2: items must be a list, not a number"},
-        BadText{"array", "[{\"kind\":\"Node\"}]", "state:1: a list is no Kubernetes object"},
-        BadText{"text", "hello\n", "state:1: a plain value is no Kubernetes object"}),
-    [](const auto& param_info) { return std::string(param_info.param.name); });
+const auto bad_texts = std::to_array<BadText>({
+    {"empty", "", "state:1: the file is empty"},
+    {"only_comments", "# nothing\n---\n", "state:1: the file is empty"},
+    {"json_cut", "{\"kind\":\"List\",\n\"items\":[\n{\"kind\":\"Node\"", "state:3: not valid JSON: "},
+    {"json_garbage", "{\"kind\":\"Node\",\n\"metadata\":{\"name\":\"n1\"}}\n}", "state:3: not valid JSON: "},
+    {"yaml_indentation", "kind: Node\nmetadata:\n  name: n1\n spec: {}\n", "state:4: not valid YAML: "},
+    {"yaml_tab", "kind: Node\n\tmetadata: {}\n", "state:2: not valid YAML: "},
+    {"yaml_quote", "kind: Node\nmetadata: {name: \"n1}\n", "not valid YAML: "},
+    {"yaml_control", "kind: Node\nmetadata: {name: \"\x01\"}\n", "state:2: not valid YAML: control characters"},
+    {"merge_key", "kind: Node\nmetadata: {<<: {name: n1}}\n", "state:2: not usable YAML: the merge key"},
+    {"unknown_alias", "kind: *what\n", "state:1: not usable YAML: *what has no anchor"},
+    {"alias_to_itself", "kind: Node\nmetadata: &m {name: n1, x: *m}\n", "not usable YAML: *m has no anchor"},
+    {"map_as_key", "kind: Node\n? {a: b}\n: c\n", "state:2: not usable YAML: a key must be plain text"},
+    {"no_kind", "apiVersion: v1\nmetadata: {name: n1}\n", "state:1: there is no kind"},
+    {"cut_before_kind", "apiVersion: v1\nitems:\n- kind: Node\n  metadata: {name: n1}\n",
+     "state:1: there is no kind: not a Kubernetes object, or cut off"},
+    {"cut_after_kind", "apiVersion: v1\nkind: NodeList\n", "state:1: NodeList without items"},
+    {"cut_after_items", "apiVersion: v1\nkind: NodeList\nitems:\n", "items has no value"},
+    {"items_number", "kind: List\nitems: 5\n", "state:2: items must be a list, not a number"},
+    {"array", "[{\"kind\":\"Node\"}]", "state:1: a list is no Kubernetes object"},
+    {"text", "hello\n", "state:1: a plain value is no Kubernetes object"},
+});
+
+INSTANTIATE_TEST_SUITE_P(Forms, BadTextTest, testing::ValuesIn(bad_texts),
+                         [](const auto& param_info) { return std::string(param_info.param.name); });
 
 TEST(ObjectReaderTest, AliasesThatBlowUp_AreRefused) {
     std::string text = "kind: Node\nx:\n  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n";
@@ -383,8 +388,8 @@ TEST(ObjectReaderTest, AliasesThatBlowUp_AreRefused) {
 
 TEST(ObjectReaderTest, DeepNesting_IsNoDanger) {
     constexpr std::size_t depth = 100'000;
-    const std::string json = R"({"kind":"Node","metadata":{"name":"n1"},"x":)" + std::string(depth, '[') +
-                             std::string(depth, ']') + "}";
+    const std::string json =
+        R"({"kind":"Node","metadata":{"name":"n1"},"x":)" + std::string(depth, '[') + std::string(depth, ']') + "}";
     EXPECT_THAT(read_good(json, TextFormat::json).nodes, SizeIs(1));
     EXPECT_THAT(error_of("kind: Node\nx: " + std::string(depth, '[')), HasSubstr("more than 10000 brackets are open"));
     EXPECT_THAT(error_of("kind: Node\nx: " + std::string(2000, '[')), HasSubstr("not valid YAML"));

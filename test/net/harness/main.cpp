@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "test/net/harness/sandbox.h"
@@ -18,7 +19,7 @@ private:
 }  // namespace
 
 int main(int argc, char** argv) {
-    testing::InitGoogleTest(&argc, argv);
+    testing::InitGoogleMock(&argc, argv);
     if (!testing::GTEST_FLAG(list_tests)) {
         if (auto entered = podlane::net::enter_sandbox(); !entered) {
             testing::UnitTest::GetInstance()->listeners().Append(new NeedsSandbox(entered.error().message));

@@ -8,7 +8,7 @@
 namespace podlane::net {
 
 Underlay::Underlay(unsigned mtu) : mtu_(mtu), ns_("underlay") {
-    ip(ns_, fmt::format("link add {} mtu {} type bridge", bridge, mtu));
+    ip(ns_, fmt::format("link add {} mtu {} type bridge mcast_snooping 0", bridge, mtu));
     set_sysctl(ns_, fmt::format("net/ipv6/conf/{}/disable_ipv6", bridge), "1");
     ip(ns_, fmt::format("address add {}/24 dev {}", router(), bridge));
     ip(ns_, fmt::format("link set {} up", bridge));

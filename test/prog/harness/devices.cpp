@@ -47,9 +47,10 @@ Result<void> create_devices(const std::vector<Device>& devices) {
 }
 
 Result<void> bring_up(const std::string& name) {
-    return run_ip(fmt::format("link set {0} addrgenmode none\nlink set {0}-pod addrgenmode none\n"
-                              "link set {0} up\nlink set {0}-pod up\n",
-                              name));
+    return run_ip(
+        fmt::format("link set {0} addrgenmode none\nlink set {0}-pod addrgenmode none\n"
+                    "link set {0} up\nlink set {0}-pod up\n",
+                    name));
 }
 
 std::uint32_t ifindex_of(const std::string& name) {

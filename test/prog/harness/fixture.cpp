@@ -84,9 +84,9 @@ testing::AssertionResult ProgTest::encapsulates(const At& at, const Frame& sent,
     const Outcome actual = node().run(at, packet);
     const Counted counted = node().counted();
     if (actual.packet.size() != packet.size() + vxlan_overhead) {
-        return testing::AssertionFailure() << "not encapsulated: " << to_string(actual.verdict) << ", "
-                                           << actual.packet.size() << " bytes, counted "
-                                           << testing::PrintToString(counted);
+        return testing::AssertionFailure()
+               << "not encapsulated: " << to_string(actual.verdict) << ", " << actual.packet.size()
+               << " bytes, counted " << testing::PrintToString(counted);
     }
     if (outer_source_port(actual.packet) < first_dynamic_port) {
         return testing::AssertionFailure() << "outer source port " << outer_source_port(actual.packet);

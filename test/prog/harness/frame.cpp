@@ -40,10 +40,10 @@ void put(Bytes& out, const Ethernet& ethernet) {
 }
 
 std::uint8_t protocol_of(const Transport& transport) {
-    return std::visit(Overloaded{[](const Udp&) { return protocol_udp; }, [](const Tcp&) { return protocol_tcp; },
-                                 [](const Icmp&) { return protocol_icmp; },
-                                 [](const OtherProtocol& other) { return other.number; }},
-                      transport);
+    return std::visit(
+        Overloaded{[](const Udp&) { return protocol_udp; }, [](const Tcp&) { return protocol_tcp; },
+                   [](const Icmp&) { return protocol_icmp; }, [](const OtherProtocol& other) { return other.number; }},
+        transport);
 }
 
 // Over the pseudo header (RFC 768, RFC 9293) and the segment, whose checksum field is zero.

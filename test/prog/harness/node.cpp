@@ -166,11 +166,9 @@ void Node::set_pod_cidr(const Ipv4Prefix& prefix, const node_route& route) {
 }
 
 Outcome Node::run(const At& at, const Bytes& packet) const {
-    return must(run_program(datapath_.program_fd(at.hook), packet,
-                            {.ifindex = ifindex_of(at.device),
-                             .mark = at.mark,
-                             .gso_size = at.gso_size,
-                             .gso_segs = at.gso_segs}));
+    return must(run_program(
+        datapath_.program_fd(at.hook), packet,
+        {.ifindex = ifindex_of(at.device), .mark = at.mark, .gso_size = at.gso_size, .gso_segs = at.gso_segs}));
 }
 
 Counted Node::totals() const {

@@ -21,6 +21,10 @@ std::string to_string(Verdict verdict) {
     return fmt::format("verdict {}", static_cast<std::int32_t>(verdict));
 }
 
+std::ostream& operator<<(std::ostream& out, Verdict verdict) {
+    return out << to_string(verdict);
+}
+
 Result<Outcome> run_program(int program_fd, const Bytes& packet, const Context& context) {
     __sk_buff in{};
     in.mark = context.mark;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 
 #include "maps/base/result.h"
@@ -16,6 +17,7 @@ enum class Verdict : std::int32_t {
     redirect = 7,
 };
 [[nodiscard]] std::string to_string(Verdict verdict);
+std::ostream& operator<<(std::ostream& out, Verdict verdict);
 
 // The part of the packet's context that BPF_PROG_TEST_RUN lets us choose. skb->protocol and skb->pkt_type come out of
 // the Ethernet header: PACKET_HOST where the destination is the MAC of the device.
