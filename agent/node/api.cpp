@@ -61,7 +61,7 @@ PathReport path_of(const NodeAgent& agent, const Node& node) {
     if (path.ifindex == 0) {
         return {"unreachable", path.problem};
     }
-    if (path.next_hop != node.internal_ip) {
+    if (path.next_hop != node.vtep) {
         return {"vxlan", fmt::format("routed via {}", path.next_hop)};
     }
     return {"vxlan", "on the link"};

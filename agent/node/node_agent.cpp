@@ -37,6 +37,15 @@ void log_changes(const std::vector<std::string>& changes) {
     }
 }
 
+// What was left out of a state that is good otherwise.
+std::string describe_warnings(const std::vector<ObjectWarning>& warnings) {
+    if (warnings.empty()) {
+        return {};
+    }
+    const auto& first = warnings.front();
+    return fmt::format("{} left out, the first: {}: {}: {}", warnings.size(), first.object, first.field, first.message);
+}
+
 // The first of several errors, and how many more there are.
 std::string summary(const std::vector<Error>& errors) {
     return errors.size() == 1 ? errors.front().message
@@ -199,7 +208,7 @@ bool NodeAgent::refresh_cluster() {
     if (!source.problem.empty()) {
         health_.degraded("state", source.problem, "mend the state; the last good one is in use");
     } else if (source.in_sync) {
-        health_.ok("state");
+        health_.ok("state", describe_warnings(source.warnings));
     }
     if (!source.in_sync) {
         return false;
@@ -233,7 +242,7 @@ bool NodeAgent::refresh_cluster() {
 bool NodeAgent::find_underlay_device(const std::vector<netlink::Link>& links) {
     auto underlay = find_underlay(socket_, links,
                                   {.configured_device = settings_.underlay_device,
-                                   .node_address = cluster_.self()->internal_ip,
+                                   .node_address = cluster_.self()->vtep,
                                    .overlay_device = settings_.overlay.device});
     if (!underlay) {
         health_.failed("underlay", underlay.error().message, "set underlay.device, or give the device its address");
@@ -307,7 +316,7 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
 datapath_config NodeAgent::wanted_config() const {
     const Node& self = *cluster_.self();
     datapath_config config{};
-    config.node_address = self.internal_ip.wire();
+    config.node_address = self.vtep.wire();
     config.overlay_address = overlay_address(settings_.overlay, self).wire();
     config.vni = settings_.vni;
     config.overlay_ifindex = overlay_ifindex_;

@@ -27,7 +27,7 @@ Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<n
             return *link;
         }
     }
-    return fail("no device holds this node's InternalIP {}", query.node_address);
+    return fail("no device holds this node's address {}", query.node_address);
 }
 
 std::map<std::string, PeerPath> resolve_peers(netlink::Socket& socket, const Cluster& cluster,
@@ -36,7 +36,7 @@ std::map<std::string, PeerPath> resolve_peers(netlink::Socket& socket, const Clu
     std::vector<const Node*> peers;
     for (const auto& [name, node] : cluster.nodes) {
         if (!node.self) {
-            destinations.push_back(node.internal_ip);
+            destinations.push_back(node.vtep);
             peers.push_back(&node);
         }
     }
@@ -46,7 +46,7 @@ std::map<std::string, PeerPath> resolve_peers(netlink::Socket& socket, const Clu
         PeerPath path;
         if (routes[i]) {
             path.ifindex = routes[i]->oif;
-            path.next_hop = routes[i]->gateway.value_or(peers[i]->internal_ip);
+            path.next_hop = routes[i]->gateway.value_or(peers[i]->vtep);
             path.mtu = routes[i]->mtu;
         } else {
             path.problem = routes[i].error().message;

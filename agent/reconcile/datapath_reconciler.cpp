@@ -54,8 +54,10 @@ HookReport DatapathReconciler::reconcile(const std::vector<WantedHook>& wanted, 
 
 void DatapathReconciler::detach_stale(const std::vector<WantedHook>& wanted, HookReport& report) {
     auto candidates = attacher_.pinned();
-    for (const auto& hook : previous_) {
-        candidates.push_back({.hook = hook.hook, .ifindex = hook.ifindex, .alive = true});
+    if (candidates.empty()) {
+        for (const auto& hook : previous_) {
+            candidates.push_back({.hook = hook.hook, .ifindex = hook.ifindex, .alive = true});
+        }
     }
     for (const auto& found : candidates) {
         if (is_wanted(wanted, found.hook, found.ifindex)) {

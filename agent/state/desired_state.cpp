@@ -25,7 +25,7 @@ std::uint32_t path_mtu(const PeerPath& path, std::uint32_t device_mtu) {
 node_route route_to(const OverlaySettings& settings, const DesiredInputs& inputs, const Node& node) {
     const auto device_mtu = overlay_mtu(settings, inputs.underlay_mtu);
     node_route route{};
-    route.vtep = node.internal_ip.wire();
+    route.vtep = node.vtep.wire();
     std::ranges::copy(node_vtep_mac(settings, node).bytes(), route.vtep_mac);
     route.mtu = device_mtu;
     if (node.self) {
@@ -45,6 +45,7 @@ node_route route_to(const OverlaySettings& settings, const DesiredInputs& inputs
 void add_node(WantedMaps& maps, const OverlaySettings& settings, const DesiredInputs& inputs, const Node& node) {
     const auto route = route_to(settings, inputs, node);
     maps.nodes_by_ipv4[node.internal_ip.wire()] = route;
+    maps.nodes_by_ipv4[node.vtep.wire()] = route;
     for (const auto& address : node.other_ips) {
         maps.nodes_by_ipv4[address.wire()] = route;
     }

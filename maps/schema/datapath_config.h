@@ -16,7 +16,7 @@ enum encapsulation {
  * one of these changes the agent loads the programs anew and swaps them in place.
  */
 struct datapath_config {
-	__be32 node_address;     /* this node's InternalIP: outer source, and the destination that VXLAN must have */
+	__be32 node_address;     /* this node's VTEP: outer source, and the destination that VXLAN must have */
 	__be32 overlay_address;  /* of the overlay device: the InternalIP, or flannel's `.0` */
 	__u32 vni;               /* host byte order, 24 bits */
 	__u32 overlay_ifindex;   /* the VXLAN device, where the host's own traffic and the slow path go */

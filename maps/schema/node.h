@@ -24,7 +24,7 @@ struct pod_cidr_key {
  * flannel's `.0` addresses): the node that owns the prefix or the address, and the way to it.
  */
 struct node_route {
-	__be32 vtep;             /* the node's InternalIP: outer destination, and the only outer source it may use */
+	__be32 vtep;             /* the node's VTEP: outer destination, and the only outer source it may use */
 	__be32 next_hop;         /* whose MAC the outer frame takes: the VTEP itself, or the gateway towards it */
 	__u32 ifindex;           /* underlay device towards the next hop; 0: the kernel has no route */
 	__u32 mtu;               /* largest inner IP packet this path carries, bytes */

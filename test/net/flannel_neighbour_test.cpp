@@ -108,6 +108,12 @@ TEST_F(FlannelNeighbourTest, MacOfOurAnnotation_IsTheOverlayDevicesAndStaysOverA
 TEST_F(FlannelNeighbourTest, PeerThatComesBackWithAnotherMac_IsReachedWithinASecond) {
     const MacAddress fresh({0x0e, 1, 2, 3, 4, 5});
     set_mac({flannel_->ns(), "flannel.1"}, fresh);
+    // With the MAC the kernel forgets the device's neighbours, permanent ones too: flannel's restart enters them.
+    flannel_->add_peer({node().address(), node().pod_cidr(), Cluster::flannel_mac(1)});
+    // The kernel forgot its neighbours with the old MAC; flannel's restart would write this one again.
+    ip(flannel_->ns(), fmt::format("neighbour replace {} lladdr {} dev flannel.1 nud permanent", overlay_address(),
+                                   Cluster::flannel_mac(1)));
+    EXPECT_EQ(ping(pod_->ns(), flannel_->pod().address, 1).answered, 0U);
     cluster_->state().back() = flannel_->as_node();
     cluster_->publish();
     EXPECT_TRUE(wait_until([this] { return ping(pod_->ns(), flannel_->pod().address, 1).answered == 1; }, 1s, 100ms));

@@ -87,7 +87,7 @@ TEST_F(StateChangeTest, BrokenStateFile_KeepsForwardingAndIsReportedUntilRepaire
         {"empty", ""},
         {"half written", good.substr(0, good.size() / 2)},
         {"not YAML", "items: [unclosed\n  - {"},
-        {"a Node that is no map", R"({"apiVersion":"v1","kind":"List","items":["n1"]})"},
+        {"no Kubernetes object", R"({"nodes": ["n1", "n2"]})"},
     };
     UdpStream stream(pod_a().endpoint(), pod_b().endpoint());
     for (const auto& state : broken) {

@@ -51,10 +51,10 @@ void FlannelNode::make_pod() {
 
 void FlannelNode::add_peer(const FlannelPeer& peer) {
     const auto gateway = peer.pod_cidr.address();
-    ip(ns_, fmt::format("neighbour add {} lladdr {} dev {} nud permanent", gateway, peer.vtep_mac, overlay_device));
-    must_run(ns_, {"bridge", "fdb", "append", peer.vtep_mac.to_string(), "dev", overlay_device, "dst",
+    ip(ns_, fmt::format("neighbour replace {} lladdr {} dev {} nud permanent", gateway, peer.vtep_mac, overlay_device));
+    must_run(ns_, {"bridge", "fdb", "replace", peer.vtep_mac.to_string(), "dev", overlay_device, "dst",
                    peer.public_ip.to_string(), "self", "permanent"});
-    ip(ns_, fmt::format("route add {} via {} dev {} onlink", peer.pod_cidr, gateway, overlay_device));
+    ip(ns_, fmt::format("route replace {} via {} dev {} onlink", peer.pod_cidr, gateway, overlay_device));
 }
 
 FlannelPeer FlannelNode::as_peer() const {
