@@ -116,7 +116,8 @@ TEST_F(FlannelNeighbourTest, PeerThatComesBackWithAnotherMac_IsReachedWithinASec
     EXPECT_EQ(ping(pod_->ns(), flannel_->pod().address, 1).answered, 0U);
     cluster_->state().back() = flannel_->as_node();
     cluster_->publish();
-    EXPECT_TRUE(wait_until([this] { return ping(pod_->ns(), flannel_->pod().address, 1).answered == 1; }, 1s, 100ms));
+    // Half a second of pings: the first ones may still go to the old MAC.
+    EXPECT_GT(ping(pod_->ns(), flannel_->pod().address, 25).answered, 0U);
 }
 
 // Hops as between two flannel nodes: each node is a router.

@@ -256,6 +256,7 @@ TEST_P(Mutation, HooksBehindTheStack_NeverDropOrChange) {
         ASSERT_TRUE(leaves_alone(to_web, packet));
         // What is a pod's packet to another node goes into the overlay.
         const Outcome out = node().run(underlay_out, packet);
+        [[maybe_unused]] const auto counted = node().counted();
         ASSERT_NE(out.verdict, Verdict::drop);
         ASSERT_EQ(out.packet, packet);
     }
