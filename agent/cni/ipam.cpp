@@ -112,6 +112,11 @@ Environment PluginIpam::environment_for(const char* command, const AttachmentKey
     environment["CNI_CONTAINERID"] = who.container_id;
     environment["CNI_IFNAME"] = who.if_name;
     environment["CNI_NETNS"] = who.netns;
+    // The arguments that name the Pod are ours: IPAM plugins refuse what they do not know, unless told otherwise.
+    auto& arguments = environment["CNI_ARGS"];
+    if (!arguments.empty() && !arguments.contains("IgnoreUnknown=")) {
+        arguments.insert(0, "IgnoreUnknown=1;");
+    }
     return environment;
 }
 

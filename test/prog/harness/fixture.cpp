@@ -78,6 +78,10 @@ testing::AssertionResult ProgTest::redirects(const At& at, const Bytes& packet, 
     return comes_to(node(), at, packet, {Verdict::redirect, expected, at.mark}, once(counter_of(path), packet));
 }
 
+testing::AssertionResult ProgTest::goes_into_the_overlay(const At& at, const Bytes& packet) {
+    return redirects(at, packet, packet, PATH_STACK_TO_OVERLAY);
+}
+
 testing::AssertionResult ProgTest::encapsulates(const At& at, const Frame& sent, const Member& to) {
     constexpr std::uint16_t first_dynamic_port = 49152;
     const Bytes packet = bytes(sent);

@@ -41,6 +41,8 @@ protected:
     // Redirected as `expected`, the path counted.
     [[nodiscard]] static testing::AssertionResult redirects(const At& at, const Bytes& packet, const Bytes& expected,
                                                             forward_path path);
+    // Sent into the overlay device by the underlay's, as it came.
+    [[nodiscard]] static testing::AssertionResult goes_into_the_overlay(const At& at, const Bytes& packet);
     // Encapsulated to the node, the mark cleared, from a source port of the dynamic range.
     [[nodiscard]] static testing::AssertionResult encapsulates(const At& at, const Frame& sent, const Member& to);
 };
