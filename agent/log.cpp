@@ -71,10 +71,10 @@ void write(Level level, std::string_view message) {
     const auto time = fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(now)),
                                   milliseconds);
     const auto name = level_names[static_cast<std::size_t>(level)];
-    const auto line =
-        output_format == Format::json
-            ? fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"message\":\"{}\"}}\n", time, name, json_escaped(message))
-            : fmt::format("{} {:<7} {}\n", time, name, message);
+    const auto line = output_format == Format::json
+                          ? fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"message\":\"{}\"}}\n", time, name,
+                                        json_escaped(message))
+                          : fmt::format("{} {:<7} {}\n", time, name, message);
     // A log that cannot be written has nowhere to complain.
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
 }

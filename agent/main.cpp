@@ -92,9 +92,9 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     if (!reload) {
         return std::unexpected(reload.error());
     }
-    const auto signals = SignalWatch::create(**loop, {{SIGTERM, [&] { (*loop)->stop(); }},
-                                                      {SIGINT, [&] { (*loop)->stop(); }},
-                                                      {SIGHUP, [&] { (*reload)->now(); }}});
+    const auto signals = SignalWatch::create(
+        **loop,
+        {{SIGTERM, [&] { (*loop)->stop(); }}, {SIGINT, [&] { (*loop)->stop(); }}, {SIGHUP, [&] { (*reload)->now(); }}});
     if (!signals) {
         return std::unexpected(signals.error());
     }

@@ -24,7 +24,8 @@ static __always_inline const struct pod_endpoint *find_sender(struct __sk_buff *
 	return same_mac(pod->mac, ethernet->h_source) ? pod : NULL;
 }
 
-/* Through the overlay device, for a kernel or a packet for which we cannot write the outer headers ourselves. */
+/* Through the overlay device, for a kernel or a packet for which we cannot write the outer headers
+ * ourselves. */
 static __always_inline int encapsulate_by_device(struct __sk_buff *skb)
 {
 	skb->mark = MARK_FAST_PATH;
@@ -36,7 +37,8 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct packe
 				       const struct node_route *route)
 {
 	__be16 source_port = vxlan_source_port(bpf_get_hash_recalc(skb));
-	struct bpf_redir_neigh next_hop = { .nh_family = 2 /* AF_INET */, .ipv4_nh = route->next_hop };
+	struct bpf_redir_neigh next_hop = {.nh_family = 2 /* AF_INET */,
+					   .ipv4_nh = route->next_hop};
 
 	count_path(skb, PATH_POD_TO_OVERLAY);
 	if (!route_ipv4(skb, ETH_HLEN, packet->tos))
@@ -79,7 +81,8 @@ static __always_inline int send_to_local_pod(struct __sk_buff *skb, const struct
 	return deliver_to_pod(skb, DIRECTION_FROM_POD, pod, packet->tos);
 }
 
-/* To the outside. Its flow is awaited at the underlay, where the stack shows whether it translated it. */
+/* To the outside. Its flow is awaited at the underlay, where the stack shows whether it translated
+ * it. */
 static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct packet *packet,
 					  const struct flow_key *sender)
 {
@@ -123,7 +126,8 @@ int from_pod(struct __sk_buff *skb)
 	struct packet packet = {};
 	enum drop_reason drop;
 
-	/* A VLAN tag would be put on the outer frame: the pod would send into a VLAN of the underlay. */
+	/* A VLAN tag would be put on the outer frame: the pod would send into a VLAN of the
+	 * underlay. */
 	if (skb->vlan_present)
 		return drop_packet(skb, DIRECTION_FROM_POD, DROP_UNSUPPORTED_ETHERTYPE);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))

@@ -5,7 +5,8 @@
  *   not VXLAN on our port        passed on, untouched
  *   not what a node may send     dropped
  *   for a pod of this node       decapsulated and redirected into the pod
- *   for the host, or slow        passed on: the overlay device takes it (tc_overlay.bpf.c checks it again)
+ *   for the host, or slow        passed on: the overlay device takes it (tc_overlay.bpf.c checks it
+ * again)
  */
 #include "bpf/lib/flow.h"
 #include "bpf/lib/rewrite.h"
@@ -21,18 +22,20 @@ struct tunnel {
 };
 
 enum outer_kind {
-	OUTER_FOREIGN,    /* nothing to do with us */
-	OUTER_SLOW,       /* ours to look at once the stack has put it together */
-	OUTER_VXLAN,      /* UDP to our port */
+	OUTER_FOREIGN, /* nothing to do with us */
+	OUTER_SLOW,    /* ours to look at once the stack has put it together */
+	OUTER_VXLAN,   /* UDP to our port */
 };
 
-/* What the frame is, by its outer IP header. Of what is not VXLAN to this node nothing further is read. */
+/* What the frame is, by its outer IP header. Of what is not VXLAN to this node nothing further is
+ * read. */
 static __always_inline enum outer_kind classify_outer(struct __sk_buff *skb)
 {
 	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
 	const struct udphdr *udp;
 
-	if (!ip || ip->daddr != config.node_address || ip->protocol != IPPROTO_UDP || ip->version != 4)
+	if (!ip || ip->daddr != config.node_address || ip->protocol != IPPROTO_UDP ||
+	    ip->version != 4)
 		return OUTER_FOREIGN;
 	if (ip->ihl != IPV4_HEADER_LENGTH / 4 ||
 	    (ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS)))
@@ -54,8 +57,9 @@ static __always_inline enum drop_reason check_vxlan(struct __sk_buff *skb, struc
 	if (ipv4_header_sum(&frame->outer_ip) != 0xffff)
 		return DROP_BAD_IP_HEADER;
 	vni_word = bpf_ntohl(frame->vxlan.vni);
-	if (ip_length != bpf_ntohs(frame->udp.len) + IPV4_HEADER_LENGTH || ip_length < VXLAN_OVERHEAD ||
-	    frame->vxlan.flags != bpf_htonl(VXLAN_FLAGS) || (vni_word & 0xff))
+	if (ip_length != bpf_ntohs(frame->udp.len) + IPV4_HEADER_LENGTH ||
+	    ip_length < VXLAN_OVERHEAD || frame->vxlan.flags != bpf_htonl(VXLAN_FLAGS) ||
+	    (vni_word & 0xff))
 		return DROP_BAD_VXLAN_HEADER;
 	if (vni_word >> 8 != config.vni)
 		return DROP_WRONG_VNI;
@@ -68,8 +72,8 @@ static __always_inline enum drop_reason check_vxlan(struct __sk_buff *skb, struc
 	return DROP_NONE;
 }
 
-static __always_inline enum drop_reason check_inner(struct __sk_buff *skb, const struct tunnel *tunnel,
-						    struct packet *inner)
+static __always_inline enum drop_reason
+check_inner(struct __sk_buff *skb, const struct tunnel *tunnel, struct packet *inner)
 {
 	if (parse_ipv4(skb, VXLAN_INNER_IPV4, tunnel->end, inner) != DROP_NONE)
 		return DROP_BAD_INNER_FRAME;
@@ -77,7 +81,8 @@ static __always_inline enum drop_reason check_inner(struct __sk_buff *skb, const
 }
 
 /* Why the packet takes the way over the overlay device, or HANDOVER_NONE. */
-static __always_inline enum handover_reason check_fast_path(const struct tunnel *tunnel, const struct packet *inner,
+static __always_inline enum handover_reason check_fast_path(const struct tunnel *tunnel,
+							    const struct packet *inner,
 							    const struct pod_endpoint *pod)
 {
 	struct flow_key receiver = flow_key_to_pod(inner);
@@ -88,11 +93,13 @@ static __always_inline enum handover_reason check_fast_path(const struct tunnel 
 	if (tunnel->has_checksum)
 		return HANDOVER_OUTER_CHECKSUM;
 	handover = check_forwardable(inner, pod->mtu);
-	return handover != HANDOVER_NONE ? handover : check_flow(inner, &receiver, FLOW_PENDING_TO_POD);
+	return handover != HANDOVER_NONE ? handover
+					 : check_flow(inner, &receiver, FLOW_PENDING_TO_POD);
 }
 
 /* Point of no return: from here on the packet is ours. */
-static __always_inline int decapsulate(struct __sk_buff *skb, const struct pod_endpoint *pod, __u8 tos)
+static __always_inline int decapsulate(struct __sk_buff *skb, const struct pod_endpoint *pod,
+				       __u8 tos)
 {
 	count_path(skb, PATH_OVERLAY_TO_POD);
 	if (!pop_outer_headers(skb))
@@ -111,9 +118,11 @@ int from_underlay(struct __sk_buff *skb)
 	__u8 tos;
 
 	/* A frame with a VLAN tag is for the VLAN's own device. */
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST || skb->vlan_present)
+	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST ||
+	    skb->vlan_present)
 		return VERDICT_PASS;
-	if (!make_linear(skb, VXLAN_INNER_IPV4 + PARSED_LENGTH) || classify_outer(skb) != OUTER_VXLAN)
+	if (!make_linear(skb, VXLAN_INNER_IPV4 + PARSED_LENGTH) ||
+	    classify_outer(skb) != OUTER_VXLAN)
 		return VERDICT_PASS;
 
 	drop = check_vxlan(skb, &tunnel);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The overlay device, an `external` VXLAN device: the way of the host's own traffic and of everything that the fast
- * path hands over. Inner packets pass here without outer headers, which the device writes and reads by the tunnel key.
+ * The overlay device, an `external` VXLAN device: the way of the host's own traffic and of
+ * everything that the fast path hands over. Inner packets pass here without outer headers, which
+ * the device writes and reads by the tunnel key.
  *
  *   to_overlay    egress: what the host sends or forwards to other nodes; sets the key
  *   from_overlay  ingress: what came in by VXLAN on any interface, with any VNI; checks the key
@@ -17,18 +18,20 @@
 static __always_inline bool write_tunnel_key(struct __sk_buff *skb, const struct node_route *route)
 {
 	struct bpf_tunnel_key key = {
-		.tunnel_id = config.vni,
-		.remote_ipv4 = bpf_ntohl(route->vtep),
-		.local_ipv4 = bpf_ntohl(config.node_address),
-		.tunnel_ttl = 64,
+	    .tunnel_id = config.vni,
+	    .remote_ipv4 = bpf_ntohl(route->vtep),
+	    .local_ipv4 = bpf_ntohl(config.node_address),
+	    .tunnel_ttl = 64,
 	};
 
-	/* An old kernel refuses the key with a source and takes the address that its routes prefer. */
+	/* An old kernel refuses the key with a source and takes the address that its routes prefer.
+	 */
 	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX) == 0 ||
 	       bpf_skb_set_tunnel_key(skb, &key, TUNNEL_KEY_OLD_SIZE, BPF_F_ZERO_CSUM_TX) == 0;
 }
 
-/* The stack forwarded or translated a packet of one of this node's pods: who owns the flow from now on? */
+/* The stack forwarded or translated a packet of one of this node's pods: who owns the flow from now
+ * on? */
 static __always_inline void learn_leaving_flow(const struct packet *packet)
 {
 	struct flow_key sender = flow_key_from_pod(packet);
@@ -68,7 +71,8 @@ int to_overlay(struct __sk_buff *skb)
 	return VERDICT_PASS;
 }
 
-static __always_inline enum drop_reason check_tunnel_key(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline enum drop_reason check_tunnel_key(struct __sk_buff *skb,
+							 const struct packet *packet)
 {
 	struct bpf_tunnel_key key = {};
 
@@ -86,7 +90,8 @@ static __always_inline enum handover_reason check_fast_path(const struct packet 
 	struct flow_key receiver = flow_key_to_pod(packet);
 	enum handover_reason handover = check_forwardable(packet, pod->mtu);
 
-	return handover != HANDOVER_NONE ? handover : check_flow(packet, &receiver, FLOW_PENDING_TO_POD);
+	return handover != HANDOVER_NONE ? handover
+					 : check_flow(packet, &receiver, FLOW_PENDING_TO_POD);
 }
 
 static __always_inline int send_to_host(struct __sk_buff *skb, __be32 address)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Egress of the host side of a pod's veth pair: what reaches the pod from the host's stack (the fast path redirects
- * past this hook). Learns that such flows are the stack's; changes nothing.
+ * Egress of the host side of a pod's veth pair: what reaches the pod from the host's stack (the
+ * fast path redirects past this hook). Learns that such flows are the stack's; changes nothing.
  */
 #include "bpf/lib/flow.h"
 #include "bpf/lib/rewrite.h"
 
 /*
- * A packet of a pod of this node that was handed up and comes down unchanged: both pods' flows become ours, or stay it
- * where the packet went up only because it is a fragment.
+ * A packet of a pod of this node that was handed up and comes down unchanged: both pods' flows
+ * become ours, or stay it where the packet went up only because it is a fragment.
  */
 static __always_inline bool came_unchanged_from_local_pod(const struct packet *packet)
 {

@@ -3,8 +3,9 @@
  * Egress of the underlay device: what leaves the node.
  *
  *   the node's own               passed on, untouched; everything that is encapsulated among it
- *   a pod's, to another node     sent into the overlay: between nodes a pod's packet travels encapsulated
- *   a pod's, to the outside      passed on; a flow that the stack translated is learned to be the stack's
+ *   a pod's, to another node     sent into the overlay: between nodes a pod's packet travels
+ * encapsulated a pod's, to the outside      passed on; a flow that the stack translated is learned
+ * to be the stack's
  */
 #include "bpf/lib/flow.h"
 #include "bpf/lib/rewrite.h"
@@ -19,8 +20,8 @@ static __always_inline bool is_from_this_node(struct __sk_buff *skb)
 }
 
 /*
- * The stack knows another node's address on the underlay and sends there what it forwards for a pod: fragments, the
- * rest of a flow, what kube-proxy translated to a pod in the host's network.
+ * The stack knows another node's address on the underlay and sends there what it forwards for a
+ * pod: fragments, the rest of a flow, what kube-proxy translated to a pod in the host's network.
  */
 static __always_inline int send_by_overlay(struct __sk_buff *skb)
 {
@@ -29,14 +30,15 @@ static __always_inline int send_by_overlay(struct __sk_buff *skb)
 }
 
 /*
- * The tuple that the pod sent is on record as undecided, and stays so: what leaves for the outside goes through the
- * stack. Any other tuple is one that the stack made.
+ * The tuple that the pod sent is on record as undecided, and stays so: what leaves for the outside
+ * goes through the stack. Any other tuple is one that the stack made.
  */
 static __always_inline void learn_translated(const struct packet *packet)
 {
 	struct flow_key sender = flow_key_from_pod(packet);
 
-	if (packet->has_flow && packet->kind != PACKET_ICMP_ERROR && !bpf_map_lookup_elem(&flow_owners, &sender))
+	if (packet->has_flow && packet->kind != PACKET_ICMP_ERROR &&
+	    !bpf_map_lookup_elem(&flow_owners, &sender))
 		set_owner(&sender, FLOW_OWNER_STACK);
 }
 

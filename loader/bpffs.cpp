@@ -14,7 +14,7 @@ namespace podlane {
 namespace {
 
 bool is_bpffs(const std::filesystem::path& path) {
-    struct statfs info {};
+    struct statfs info{};
     return statfs(path.c_str(), &info) == 0 && info.f_type == BPF_FS_MAGIC;
 }
 

@@ -53,7 +53,8 @@ private:
         }
         std::array<char, 4096> buffer{};
         const int length = std::vsnprintf(buffer.data(), buffer.size(), format, arguments);
-        std::string_view text(buffer.data(), std::min(buffer.size() - 1, static_cast<std::size_t>(std::max(length, 0))));
+        std::string_view text(buffer.data(),
+                              std::min(buffer.size() - 1, static_cast<std::size_t>(std::max(length, 0))));
         for (auto end = text.find('\n'); !text.empty(); end = text.find('\n')) {
             lines().emplace_back(text.substr(0, end));
             text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that building, running and testing podlane need.
 # Fast when nothing is missing: then it neither updates lists nor asks the mirror.
 set -euo pipefail
@@ -47,6 +48,7 @@ options=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
 # source lives in a state of our own, so that the machine's apt configuration stays as it is.
 with_backports() {
   local mirror keyring state=/var/cache/podlane/apt
+  # shellcheck disable=SC2016 # the names are apt's
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
     awk -v release="$codename" '$2 == release { print $1; exit }')
   if [[ -z $mirror ]]; then

@@ -3,13 +3,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <vector>
 
 #include "maps/base/fd.h"
@@ -45,6 +45,7 @@ Result<pid_t> spawn(const std::string& program, const Environment& environment, 
         entries.push_back(fmt::format("{}={}", name, value));
     }
     std::vector<char*> pointers;
+    pointers.reserve(entries.size() + 1);
     for (auto& entry : entries) {
         pointers.push_back(entry.data());
     }

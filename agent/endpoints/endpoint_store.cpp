@@ -74,9 +74,8 @@ std::vector<std::string> EndpointStore::rebuild(const std::vector<netlink::Link>
 
 Result<void> EndpointStore::put(const Endpoint& endpoint) {
     const auto id = endpoint.id();
-    const auto holder = std::ranges::find_if(endpoints_, [&](const auto& entry) {
-        return entry.second.ip == endpoint.ip && entry.first != id;
-    });
+    const auto holder = std::ranges::find_if(
+        endpoints_, [&](const auto& entry) { return entry.second.ip == endpoint.ip && entry.first != id; });
     if (holder != endpoints_.end()) {
         return fail("address {} is held by endpoint {}", endpoint.ip, holder->first);
     }

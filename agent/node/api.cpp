@@ -114,9 +114,8 @@ HttpResponse network_for_cni(const NodeAgent& agent) {
         return HttpResponse::error(unavailable, *reason);
     }
     const Node& self = *agent.cluster().self();
-    return respond({{"podCIDRs", texts(self.pod_cidrs)},
-                    {"mtu", agent.pod_mtu()},
-                    {"nodeAddress", self.internal_ip.to_string()}});
+    return respond(
+        {{"podCIDRs", texts(self.pod_cidrs)}, {"mtu", agent.pod_mtu()}, {"nodeAddress", self.internal_ip.to_string()}});
 }
 
 HttpResponse put_endpoint(NodeAgent& agent, const HttpRequest& request) {
@@ -163,8 +162,7 @@ Json endpoints_of(const NodeAgent& agent) {
 
 void serve_api(HttpServer& server, NodeAgent& agent) {
     server.handle("GET", "/v1/status", [&agent](const HttpRequest&) { return respond(status_of(agent)); });
-    server.handle("GET", "/v1/version",
-                  [](const HttpRequest&) { return respond({{"version", PODLANE_VERSION}}); });
+    server.handle("GET", "/v1/version", [](const HttpRequest&) { return respond({{"version", PODLANE_VERSION}}); });
     server.handle("GET", "/v1/nodes", [&agent](const HttpRequest&) { return respond(nodes_of(agent)); });
     server.handle("GET", "/v1/pods", [&agent](const HttpRequest&) { return respond(pods_of(agent)); });
     server.handle("GET", "/v1/links", [&agent](const HttpRequest&) { return links_of(agent); });

@@ -61,8 +61,8 @@ Result<void> remove_pins(const PinDirectory& pins, CleanupMode mode) {
     return mode == CleanupMode::dry_run ? Result<void>() : pins.remove();
 }
 
-Result<void> remove_host_network(netlink::Socket& socket, const CleanupTarget& target,
-                                 std::set<std::string> devices, CleanupMode mode) {
+Result<void> remove_host_network(netlink::Socket& socket, const CleanupTarget& target, std::set<std::string> devices,
+                                 CleanupMode mode) {
     LinkReconciler reconciler(socket, SysctlRecord((target.run_dir / "sysctls.json").string()));
     const auto report =
         reconciler.cleanup({.overlay_device = target.overlay_device, .pod_devices = std::move(devices)}, mode);

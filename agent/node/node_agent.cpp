@@ -54,19 +54,18 @@ std::string summary(const std::vector<Error>& errors) {
 
 }  // namespace
 
-NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, KernelFeatures features,
-                     netlink::Socket socket, netlink::Monitor monitor)
+NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Kernel kernel)
     : loop_(loop),
       source_(source),
       settings_(std::move(settings)),
-      features_(features),
+      features_(kernel.features),
       pins_(settings_.bpffs),
       health_({"config", "state", "node", "underlay", "overlay", "datapath", "maps", "pods"}),
       endpoints_(settings_.run_dir / "endpoints"),
-      socket_(std::move(socket)),
-      monitor_(std::move(monitor)),
+      socket_(std::move(kernel.socket)),
+      monitor_(std::move(kernel.monitor)),
       links_(socket_, SysctlRecord((settings_.run_dir / "sysctls.json").string())),
-      datapath_(pins_, features) {
+      datapath_(pins_, features_) {
     health_.ok("config");
 }
 
@@ -84,7 +83,7 @@ Result<std::unique_ptr<NodeAgent>> NodeAgent::create(EventLoop& loop, Source& so
         return std::unexpected(monitor.error());
     }
     std::unique_ptr<NodeAgent> agent(
-        new NodeAgent(loop, source, std::move(settings), *features, std::move(*socket), std::move(*monitor)));
+        new NodeAgent(loop, source, std::move(settings), Kernel{*features, std::move(*socket), std::move(*monitor)}));
     if (auto started = agent->start(); !started) {
         return std::unexpected(started.error());
     }
@@ -422,8 +421,8 @@ Result<void> NodeAgent::add_endpoint(const Endpoint& endpoint) {
     }
     reconcile();
     const auto ifindex = (*link)->ifindex;
-    const auto hooks = datapath_.inspect({{Hook::from_pod, ifindex, endpoint.host_interface},
-                                          {Hook::to_pod, ifindex, endpoint.host_interface}});
+    const auto hooks = datapath_.inspect(
+        {{Hook::from_pod, ifindex, endpoint.host_interface}, {Hook::to_pod, ifindex, endpoint.host_interface}});
     const bool forwards = std::ranges::all_of(hooks, [](const LinkItem& hook) { return hook.state == LinkState::ok; });
     if (!forwards) {
         [[maybe_unused]] const auto erased = endpoints_.erase(endpoint.id());

@@ -64,8 +64,13 @@ public:
     [[nodiscard]] Result<std::vector<LinkItem>> inspect_links();
 
 private:
-    NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, KernelFeatures features,
-              netlink::Socket socket, netlink::Monitor monitor);
+    // What was opened of the kernel before anything could go wrong.
+    struct Kernel {
+        KernelFeatures features;
+        netlink::Socket socket;
+        netlink::Monitor monitor;
+    };
+    NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Kernel kernel);
     [[nodiscard]] Result<void> start();
     // Only at start: later on a device without a record is one that the plugin is still busy with.
     [[nodiscard]] Result<void> rebuild_endpoints();

@@ -22,10 +22,8 @@ std::string_view to_string(HealthState state) {
 
 HealthBoard::HealthBoard(std::vector<std::string> names) {
     for (auto& name : names) {
-        subsystems_.push_back({.name = std::move(name),
-                               .state = HealthState::degraded,
-                               .reason = "not started yet",
-                               .action = "wait"});
+        subsystems_.push_back(
+            {.name = std::move(name), .state = HealthState::degraded, .reason = "not started yet", .action = "wait"});
     }
 }
 

@@ -39,8 +39,8 @@ HookReport DatapathReconciler::reconcile(const std::vector<WantedHook>& wanted, 
             continue;
         }
         if (auto attached = attacher_.attach(hook.hook, hook.ifindex, program); !attached) {
-            report.errors.push_back(Error{attached.error().code,
-                                          fmt::format("device {}: {}", hook.device, attached.error().message)});
+            report.errors.push_back(
+                Error{attached.error().code, fmt::format("device {}: {}", hook.device, attached.error().message)});
         } else {
             report.changes.push_back(fmt::format("attach {}", name_of(hook)));
         }

@@ -31,7 +31,8 @@ Result<Mirror<Spec>> open_mirror(const PinDirectory& pins) {
 }
 
 template <typename Spec>
-Result<void> write(Mirror<Spec>& mirror, const std::vector<std::pair<typename Spec::Key, typename Spec::Value>>& entries) {
+Result<void> write(Mirror<Spec>& mirror,
+                   const std::vector<std::pair<typename Spec::Key, typename Spec::Value>>& entries) {
     std::vector<typename Spec::Key> keys;
     std::vector<typename Spec::Value> values;
     for (const auto& [key, value] : entries) {
@@ -87,18 +88,17 @@ Result<MapReconciler> MapReconciler::open(const PinDirectory& pins) {
     auto pods_by_ipv4 = open_mirror<spec::pods_by_ipv4>(pins);
     auto networks_by_prefix = open_mirror<spec::networks_by_prefix>(pins);
     auto pod_cidr_lengths = open_mirror<spec::pod_cidr_lengths>(pins);
-    for (const Error* error : {nodes_by_pod_cidr ? nullptr : &nodes_by_pod_cidr.error(),
-                               nodes_by_ipv4 ? nullptr : &nodes_by_ipv4.error(),
-                               pods_by_ipv4 ? nullptr : &pods_by_ipv4.error(),
-                               networks_by_prefix ? nullptr : &networks_by_prefix.error(),
-                               pod_cidr_lengths ? nullptr : &pod_cidr_lengths.error()}) {
+    for (const Error* error :
+         {nodes_by_pod_cidr ? nullptr : &nodes_by_pod_cidr.error(), nodes_by_ipv4 ? nullptr : &nodes_by_ipv4.error(),
+          pods_by_ipv4 ? nullptr : &pods_by_ipv4.error(), networks_by_prefix ? nullptr : &networks_by_prefix.error(),
+          pod_cidr_lengths ? nullptr : &pod_cidr_lengths.error()}) {
         if (error != nullptr) {
             return std::unexpected(*error);
         }
     }
-    return MapReconciler(std::make_unique<Maps>(Maps{std::move(*nodes_by_pod_cidr), std::move(*nodes_by_ipv4),
-                                                     std::move(*pods_by_ipv4), std::move(*networks_by_prefix),
-                                                     std::move(*pod_cidr_lengths)}));
+    return MapReconciler(
+        std::make_unique<Maps>(Maps{std::move(*nodes_by_pod_cidr), std::move(*nodes_by_ipv4), std::move(*pods_by_ipv4),
+                                    std::move(*networks_by_prefix), std::move(*pod_cidr_lengths)}));
 }
 
 MapReport MapReconciler::reconcile(const WantedMaps& wanted) {

@@ -71,7 +71,7 @@ struct OverlaySettings {
 };
 
 struct DesiredInputs {
-    const Cluster* cluster = nullptr;               // with a node that is this one
+    const Cluster* cluster = nullptr;                        // with a node that is this one
     const std::map<std::string, PeerPath>* paths = nullptr;  // by node name; a peer without one is not routed
     const std::vector<AttachedPod>* pods = nullptr;
     std::uint32_t underlay_mtu = 0;  // bytes

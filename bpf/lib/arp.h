@@ -35,8 +35,9 @@ static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
 
 static __always_inline bool is_ethernet_ipv4(const struct arp_frame *arp)
 {
-	return arp->hardware_type == bpf_htons(ARPHRD_ETHER) && arp->protocol_type == bpf_htons(ETH_P_IP) &&
-	       arp->hardware_length == ETH_ALEN && arp->protocol_length == sizeof(__be32);
+	return arp->hardware_type == bpf_htons(ARPHRD_ETHER) &&
+	       arp->protocol_type == bpf_htons(ETH_P_IP) && arp->hardware_length == ETH_ALEN &&
+	       arp->protocol_length == sizeof(__be32);
 }
 
 /* Turns the request into the reply to it, in place. */
@@ -54,8 +55,9 @@ static __always_inline void write_arp_reply(struct arp_frame *arp, const struct 
 }
 
 /*
- * A pod asks who its gateway is: we are. Whatever else it asks is left to the stack. Its ARP must name its own
- * address and MAC; an address of 0 asks whether an address is taken (RFC 5227) and claims nothing.
+ * A pod asks who its gateway is: we are. Whatever else it asks is left to the stack. Its ARP must
+ * name its own address and MAC; an address of 0 asks whether an address is taken (RFC 5227) and
+ * claims nothing.
  */
 static __always_inline int answer_arp(struct __sk_buff *skb)
 {

@@ -20,20 +20,22 @@
 #include "maps/schema/drop_reason.h"
 #include "maps/schema/maps.h"
 
-/* Filled in by the loader before the programs are loaded; the verifier takes its fields for constants. */
+/* Filled in by the loader before the programs are loaded; the verifier takes its fields for
+ * constants. */
 const volatile struct datapath_config config SEC(".rodata.config");
 
-/* "Nothing more from us": the next program on the hook, then the stack. TCX_NEXT has the same value. */
+/* "Nothing more from us": the next program on the hook, then the stack. TCX_NEXT has the same
+ * value. */
 #define VERDICT_PASS TC_ACT_UNSPEC
 
 /*
- * Set in skb->mark from from-pod to the overlay device's egress hook, and by nobody else: the packet is the fast
- * path's, which only lacks its outer headers. Never leaves the node: every packet that is encapsulated has its mark
- * cleared.
+ * Set in skb->mark from from-pod to the overlay device's egress hook, and by nobody else: the
+ * packet is the fast path's, which only lacks its outer headers. Never leaves the node: every
+ * packet that is encapsulated has its mark cleared.
  */
 #define MARK_FAST_PATH 0x504c4e45
 
-#define IPV4_HEADER_LENGTH 20
+#define IPV4_HEADER_LENGTH  20
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 

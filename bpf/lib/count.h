@@ -11,9 +11,9 @@ static __always_inline void add_packet(struct packet_counter *counter, const str
 }
 
 static __noinline void count_reason(void *map, struct __sk_buff *skb, __u16 reason,
-					 enum direction direction)
+				    enum direction direction)
 {
-	struct reason_key key = { .reason = reason, .direction = direction };
+	struct reason_key key = {.reason = reason, .direction = direction};
 	struct packet_counter *counter = bpf_map_lookup_elem(map, &key);
 
 	if (!counter) {

@@ -12,7 +12,8 @@ static __always_inline __u16 csum_fold(__u32 sum)
 	return sum;
 }
 
-/* One's complement sum of an IPv4 header without options, its checksum included: 0xffff when it is right. */
+/* One's complement sum of an IPv4 header without options, its checksum included: 0xffff when it is
+ * right. */
 static __always_inline __u16 ipv4_header_sum(const struct iphdr *ip)
 {
 	const __u16 *word = (const __u16 *)ip;
@@ -24,7 +25,8 @@ static __always_inline __u16 ipv4_header_sum(const struct iphdr *ip)
 	return csum_fold(sum);
 }
 
-/* The checksum after one 16-bit word changed (RFC 1624, equation 3). Both words as they stand in the packet. */
+/* The checksum after one 16-bit word changed (RFC 1624, equation 3). Both words as they stand in
+ * the packet. */
 static __always_inline __sum16 csum_replace_word(__sum16 checksum, __u16 old_word, __u16 new_word)
 {
 	__u32 sum = (__u16)~checksum;

@@ -5,8 +5,9 @@
 #include "bpf/lib/common.h"
 
 /*
- * A pointer to `length` bytes of the packet from `offset`, or NULL when they are not in its linear part. With
- * constants for both, the verifier knows the bytes to be there. Any helper that changes the packet invalidates it.
+ * A pointer to `length` bytes of the packet from `offset`, or NULL when they are not in its linear
+ * part. With constants for both, the verifier knows the bytes to be there. Any helper that changes
+ * the packet invalidates it.
  */
 static __always_inline void *packet_bytes(struct __sk_buff *skb, __u32 offset, __u32 length)
 {
@@ -18,7 +19,8 @@ static __always_inline void *packet_bytes(struct __sk_buff *skb, __u32 offset, _
 	return data + offset;
 }
 
-/* Makes the packet's first `length` bytes linear, or all of it when it is shorter. False: out of memory. */
+/* Makes the packet's first `length` bytes linear, or all of it when it is shorter. False: out of
+ * memory. */
 static __always_inline bool make_linear(struct __sk_buff *skb, __u32 length)
 {
 	__u32 linear = (long)skb->data_end - (long)skb->data;

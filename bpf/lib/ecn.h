@@ -13,7 +13,8 @@ enum ecn {
 	ECN_MASK = 3,
 };
 
-/* Outer TOS at encapsulation: ECN copied (RFC 6040, normal mode), DSCP 0 as the kernel's VXLAN device has it. */
+/* Outer TOS at encapsulation: ECN copied (RFC 6040, normal mode), DSCP 0 as the kernel's VXLAN
+ * device has it. */
 static __always_inline __u8 ecn_encapsulated(__u8 inner_tos)
 {
 	return inner_tos & ECN_MASK;

@@ -6,18 +6,19 @@
 #include "bpf/lib/parse.h"
 
 /*
- * Who owns a flow: see bpf/DESIGN.md, "Flow owners". The host's stack translates some flows and must then see both
- * directions of them; all others are ours from their first packet. Whatever is not known is the stack's.
+ * Who owns a flow: see bpf/DESIGN.md, "Flow owners". The host's stack translates some flows and
+ * must then see both directions of them; all others are ours from their first packet. Whatever is
+ * not known is the stack's.
  */
 
 static __always_inline struct flow_key flow_key_from_pod(const struct packet *packet)
 {
 	struct flow_key key = {
-		.pod_address = packet->flow.source,
-		.remote_address = packet->flow.destination,
-		.pod_port = packet->flow.source_port,
-		.remote_port = packet->flow.destination_port,
-		.protocol = packet->flow.protocol,
+	    .pod_address = packet->flow.source,
+	    .remote_address = packet->flow.destination,
+	    .pod_port = packet->flow.source_port,
+	    .remote_port = packet->flow.destination_port,
+	    .protocol = packet->flow.protocol,
 	};
 
 	return key;
@@ -26,11 +27,11 @@ static __always_inline struct flow_key flow_key_from_pod(const struct packet *pa
 static __always_inline struct flow_key flow_key_to_pod(const struct packet *packet)
 {
 	struct flow_key key = {
-		.pod_address = packet->flow.destination,
-		.remote_address = packet->flow.source,
-		.pod_port = packet->flow.destination_port,
-		.remote_port = packet->flow.source_port,
-		.protocol = packet->flow.protocol,
+	    .pod_address = packet->flow.destination,
+	    .remote_address = packet->flow.source,
+	    .pod_port = packet->flow.destination_port,
+	    .remote_port = packet->flow.source_port,
+	    .protocol = packet->flow.protocol,
 	};
 
 	return key;
@@ -38,16 +39,17 @@ static __always_inline struct flow_key flow_key_to_pod(const struct packet *pack
 
 static __always_inline void set_owner(const struct flow_key *key, enum flow_owner owner)
 {
-	struct flow_entry entry = { .owner = owner };
+	struct flow_entry entry = {.owner = owner};
 
 	bpf_map_update_elem(&flow_owners, key, &entry, BPF_ANY);
 }
 
-/* Remembers that a packet of the flow goes up the stack, so that it is recognised when it leaves unchanged. */
+/* Remembers that a packet of the flow goes up the stack, so that it is recognised when it leaves
+ * unchanged. */
 static __always_inline void await_flow(const struct flow_key *key, enum flow_pending pending)
 {
 	struct flow_entry *known = bpf_map_lookup_elem(&flow_owners, key);
-	struct flow_entry entry = { .owner = FLOW_OWNER_UNDECIDED, .pending = pending };
+	struct flow_entry entry = {.owner = FLOW_OWNER_UNDECIDED, .pending = pending};
 
 	if (!known)
 		bpf_map_update_elem(&flow_owners, key, &entry, BPF_NOEXIST);
@@ -56,15 +58,15 @@ static __always_inline void await_flow(const struct flow_key *key, enum flow_pen
 }
 
 /*
- * Decides for a packet between a pod of this node and an address of the pod network, on its way past the stack.
- * HANDOVER_NONE: the flow is ours.
+ * Decides for a packet between a pod of this node and an address of the pod network, on its way
+ * past the stack. HANDOVER_NONE: the flow is ours.
  *
- * A packet that opens a flow, or may, makes the flow ours: kube-proxy never translates what a pod sends to a pod's
- * own address. One from the middle of an unknown flow may belong to a translated flow whose entry was evicted.
+ * A packet that opens a flow, or may, makes the flow ours: kube-proxy never translates what a pod
+ * sends to a pod's own address. One from the middle of an unknown flow may belong to a translated
+ * flow whose entry was evicted.
  */
-static __always_inline enum handover_reason claim_flow(const struct packet *packet,
-							const struct flow_key *key,
-							enum flow_pending pending)
+static __always_inline enum handover_reason
+claim_flow(const struct packet *packet, const struct flow_key *key, enum flow_pending pending)
 {
 	const struct flow_entry *known = bpf_map_lookup_elem(&flow_owners, key);
 
@@ -82,11 +84,12 @@ static __always_inline enum handover_reason claim_flow(const struct packet *pack
 }
 
 /*
- * claim_flow for whatever packet: what names no flow goes up, and so does every fragment, since the stack may have to
- * put the datagram together; its first fragment claims the flow all the same, for the datagrams that are whole.
+ * claim_flow for whatever packet: what names no flow goes up, and so does every fragment, since the
+ * stack may have to put the datagram together; its first fragment claims the flow all the same, for
+ * the datagrams that are whole.
  */
-static __always_inline enum handover_reason check_flow(const struct packet *packet, const struct flow_key *key,
-							enum flow_pending pending)
+static __always_inline enum handover_reason
+check_flow(const struct packet *packet, const struct flow_key *key, enum flow_pending pending)
 {
 	enum handover_reason handover = HANDOVER_FRAGMENT;
 
@@ -98,13 +101,14 @@ static __always_inline enum handover_reason check_flow(const struct packet *pack
 }
 
 /*
- * Learns from a packet that leaves the stack with the tuple `key`: ours when it is the packet that was handed up
- * (`pending` bit set: unchanged), otherwise the stack made or translated it, and its replies belong there.
- * A flow that is ours stays so for late segments and for fragments of it, which go up the stack whoever owns the flow,
- * but a whole datagram from the stack shows that we were wrong.
+ * Learns from a packet that leaves the stack with the tuple `key`: ours when it is the packet that
+ * was handed up
+ * (`pending` bit set: unchanged), otherwise the stack made or translated it, and its replies belong
+ * there. A flow that is ours stays so for late segments and for fragments of it, which go up the
+ * stack whoever owns the flow, but a whole datagram from the stack shows that we were wrong.
  */
-static __always_inline void learn_from_stack(const struct packet *packet, const struct flow_key *key,
-					     enum flow_pending pending)
+static __always_inline void learn_from_stack(const struct packet *packet,
+					     const struct flow_key *key, enum flow_pending pending)
 {
 	const struct flow_entry *known = bpf_map_lookup_elem(&flow_owners, key);
 
@@ -112,7 +116,8 @@ static __always_inline void learn_from_stack(const struct packet *packet, const 
 		return;
 	if (known && known->owner == FLOW_OWNER_STACK)
 		return;
-	if (known && known->owner == FLOW_OWNER_FAST && (packet->kind != PACKET_DATAGRAM || packet->is_fragment))
+	if (known && known->owner == FLOW_OWNER_FAST &&
+	    (packet->kind != PACKET_DATAGRAM || packet->is_fragment))
 		return;
 	if (known && known->owner == FLOW_OWNER_UNDECIDED && (known->pending & pending))
 		set_owner(key, FLOW_OWNER_FAST);

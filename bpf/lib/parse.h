@@ -38,10 +38,12 @@ struct flow_tuple {
 };
 
 enum packet_kind {
-	PACKET_DATAGRAM,   /* of a protocol in which any packet may be a flow's first: UDP, SCTP, ... */
-	PACKET_OPENING,    /* TCP SYN without ACK, ICMP echo request: only a flow's opener sends it */
-	PACKET_MIDFLOW,    /* any other TCP segment, ICMP echo reply */
-	PACKET_ICMP_ERROR, /* the tuple is that of the packet it is about, turned round: as if sent by the error's sender */
+	PACKET_DATAGRAM, /* of a protocol in which any packet may be a flow's first: UDP, SCTP, ...
+			  */
+	PACKET_OPENING,	 /* TCP SYN without ACK, ICMP echo request: only a flow's opener sends it */
+	PACKET_MIDFLOW,	 /* any other TCP segment, ICMP echo reply */
+	PACKET_ICMP_ERROR, /* the tuple is that of the packet it is about, turned round: as if sent
+			      by the error's sender */
 };
 
 /* What the hooks need of an IPv4 packet, copied out of it once. */
@@ -50,16 +52,19 @@ struct packet {
 	__be32 source;
 	__be32 destination;
 	__u16 total_length;   /* bytes, host order */
-	__u16 segment_length; /* of one packet on the wire: of a GSO packet, what each segment will have */
+	__u16 segment_length; /* of one packet on the wire: of a GSO packet, what each segment will
+				 have */
 	__u8 ttl;
 	__u8 tos;
-	__u8 kind;        /* enum packet_kind */
+	__u8 kind;	  /* enum packet_kind */
 	bool is_fragment; /* first or later */
 	bool has_options;
-	bool has_flow; /* `flow` and `kind` are known: not of a later fragment, nor of a packet with options */
+	bool has_flow; /* `flow` and `kind` are known: not of a later fragment, nor of a packet with
+			  options */
 };
 
-/* What tells one flow of the protocol from another between the same addresses; ICMP has its echo identifier. */
+/* What tells one flow of the protocol from another between the same addresses; ICMP has its echo
+ * identifier. */
 static __always_inline bool has_ports(__u8 protocol)
 {
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP ||
@@ -77,7 +82,8 @@ static __always_inline __u32 flow_header_length(__u8 protocol)
 }
 
 /* Ports of TCP, UDP and SCTP stand in the first four bytes. False: truncated. */
-static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 offset, struct flow_tuple *flow)
+static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 offset,
+					struct flow_tuple *flow)
 {
 	const __be16 *ports = packet_bytes(skb, offset, 4);
 
@@ -103,7 +109,8 @@ static __always_inline bool parse_quoted_flow(struct __sk_buff *skb, __u32 offse
 	if (quoted->ihl != IPV4_HEADER_LENGTH / 4 || !has_ports(flow->protocol))
 		return true;
 	if (flow->protocol == IPPROTO_ICMP) {
-		const struct icmp_header *echo = packet_bytes(skb, offset + IPV4_HEADER_LENGTH, sizeof(*echo));
+		const struct icmp_header *echo =
+		    packet_bytes(skb, offset + IPV4_HEADER_LENGTH, sizeof(*echo));
 
 		flow->source_port = flow->destination_port = echo ? echo->echo_id : 0;
 		return echo != NULL;
@@ -138,7 +145,8 @@ static __always_inline bool parse_icmp(struct __sk_buff *skb, __u32 offset, stru
 }
 
 /* Ports, kind, and the length that a GSO packet's segments will have. False: truncated. */
-static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset, struct packet *packet)
+static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset,
+					    struct packet *packet)
 {
 	__u32 header_length = sizeof(struct udphdr);
 
@@ -164,8 +172,8 @@ static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset,
 }
 
 /*
- * Reads and checks the IPv4 header at `offset`, as RFC 1812, 5.2.2 demands of a router, and what follows it. The packet
- * must end within the first `end` bytes of the frame; padding may follow.
+ * Reads and checks the IPv4 header at `offset`, as RFC 1812, 5.2.2 demands of a router, and what
+ * follows it. The packet must end within the first `end` bytes of the frame; padding may follow.
  */
 static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 offset, __u32 end,
 						   struct packet *packet)
@@ -176,7 +184,8 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 
 		return DROP_TRUNCATED;
 	packet->total_length = packet->segment_length = bpf_ntohs(ip->tot_len);
 	packet->has_options = ip->ihl > IPV4_HEADER_LENGTH / 4;
-	if (ip->version != 4 || ip->ihl < IPV4_HEADER_LENGTH / 4 || packet->total_length < ip->ihl * 4)
+	if (ip->version != 4 || ip->ihl < IPV4_HEADER_LENGTH / 4 ||
+	    packet->total_length < ip->ihl * 4)
 		return DROP_BAD_IP_HEADER;
 	if (offset + packet->total_length > end)
 		return DROP_TRUNCATED;
@@ -190,15 +199,18 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 
 	packet->ttl = ip->ttl;
 	packet->tos = ip->tos;
 	packet->is_fragment = ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS);
-	packet->has_flow = !packet->has_options && !(ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET));
+	packet->has_flow =
+	    !packet->has_options && !(ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET));
 	if (!packet->has_flow)
 		return DROP_NONE;
 	if (packet->total_length < IPV4_HEADER_LENGTH + flow_header_length(packet->flow.protocol))
 		return DROP_TRUNCATED;
-	return parse_transport(skb, offset + IPV4_HEADER_LENGTH, packet) ? DROP_NONE : DROP_TRUNCATED;
+	return parse_transport(skb, offset + IPV4_HEADER_LENGTH, packet) ? DROP_NONE
+									 : DROP_TRUNCATED;
 }
 
-/* How much of a packet the parsers look at behind `offset` of its IPv4 header: an ICMP error's quoted ports. */
+/* How much of a packet the parsers look at behind `offset` of its IPv4 header: an ICMP error's
+ * quoted ports. */
 #define PARSED_LENGTH (2 * (IPV4_HEADER_LENGTH + sizeof(struct icmp_header)))
 
 #endif

@@ -7,7 +7,8 @@
 #include "bpf/lib/ctx.h"
 #include "bpf/lib/parse.h"
 
-/* Decrements the TTL of the IPv4 header at `offset` and sets its TOS, as a router at the end of a tunnel does. */
+/* Decrements the TTL of the IPv4 header at `offset` and sets its TOS, as a router at the end of a
+ * tunnel does. */
 static __always_inline bool route_ipv4(struct __sk_buff *skb, __u32 offset, __u8 tos)
 {
 	struct iphdr *ip = packet_bytes(skb, offset, sizeof(*ip));
@@ -29,7 +30,8 @@ static __always_inline bool route_ipv4(struct __sk_buff *skb, __u32 offset, __u8
 	return true;
 }
 
-static __always_inline bool write_macs(struct __sk_buff *skb, const __u8 *destination, const __u8 *source)
+static __always_inline bool write_macs(struct __sk_buff *skb, const __u8 *destination,
+				       const __u8 *source)
 {
 	struct ethhdr *ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
 
@@ -50,8 +52,10 @@ static __always_inline bool write_destination_mac(struct __sk_buff *skb, const _
 	return true;
 }
 
-/* What keeps a good packet off the fast path, or HANDOVER_NONE. `mtu` is that of the way it would take. */
-static __always_inline enum handover_reason check_forwardable(const struct packet *packet, __u32 mtu)
+/* What keeps a good packet off the fast path, or HANDOVER_NONE. `mtu` is that of the way it would
+ * take. */
+static __always_inline enum handover_reason check_forwardable(const struct packet *packet,
+							      __u32 mtu)
 {
 	if (packet->ttl <= 1)
 		return HANDOVER_TTL_EXPIRED;
@@ -61,8 +65,8 @@ static __always_inline enum handover_reason check_forwardable(const struct packe
 }
 
 /*
- * Delivers the IPv4 packet behind the Ethernet header to a pod of this node, routed: TTL, TOS, MACs. The point of
- * no return lies before it.
+ * Delivers the IPv4 packet behind the Ethernet header to a pod of this node, routed: TTL, TOS,
+ * MACs. The point of no return lies before it.
  */
 static __always_inline int deliver_to_pod(struct __sk_buff *skb, enum direction direction,
 					  const struct pod_endpoint *pod, __u8 tos)

@@ -10,7 +10,8 @@ static __always_inline __be32 network_mask(__u32 prefix_length)
 	return bpf_htonl((__u32)(0xffffffff00000000ULL >> (prefix_length & 63)));
 }
 
-/* The node whose podCIDR holds the address, or NULL. A hash look-up for each prefix length in use; mostly one. */
+/* The node whose podCIDR holds the address, or NULL. A hash look-up for each prefix length in use;
+ * mostly one. */
 static __always_inline const struct node_route *find_pod_cidr(__be32 address)
 {
 	__u32 zero = 0;
@@ -35,7 +36,7 @@ static __always_inline const struct node_route *find_pod_cidr(__be32 address)
 
 static __always_inline bool is_cluster_address(__be32 address)
 {
-	struct network_key key = { .prefix_length = 32, .address = address };
+	struct network_key key = {.prefix_length = 32, .address = address};
 	const struct network_entry *network = bpf_map_lookup_elem(&networks_by_prefix, &key);
 
 	return network && network->network_class == NETWORK_CLUSTER;
@@ -53,10 +54,11 @@ enum destination_kind {
 struct destination {
 	enum destination_kind kind;
 	const struct pod_endpoint *pod; /* of DESTINATION_POD */
-	const struct node_route *node;  /* of DESTINATION_NODE */
+	const struct node_route *node;	/* of DESTINATION_NODE */
 };
 
-static __always_inline enum destination_kind find_node(__be32 address, const struct node_route **node)
+static __always_inline enum destination_kind find_node(__be32 address,
+						       const struct node_route **node)
 {
 	const struct node_route *route = find_pod_cidr(address);
 
@@ -73,7 +75,7 @@ static __always_inline enum destination_kind find_node(__be32 address, const str
 
 static __always_inline struct destination find_destination(__be32 address)
 {
-	struct destination destination = { .kind = DESTINATION_POD };
+	struct destination destination = {.kind = DESTINATION_POD};
 
 	destination.pod = bpf_map_lookup_elem(&pods_by_ipv4, &address);
 	if (!destination.pod)
@@ -82,8 +84,9 @@ static __always_inline struct destination find_destination(__be32 address)
 }
 
 /*
- * Whether what claims to come from `source` may come out of a tunnel from `vtep`: it must lie in that node's
- * podCIDRs or be that node's own address. Anything else could be injected by whoever reaches our port.
+ * Whether what claims to come from `source` may come out of a tunnel from `vtep`: it must lie in
+ * that node's podCIDRs or be that node's own address. Anything else could be injected by whoever
+ * reaches our port.
  */
 static __always_inline enum drop_reason check_tunnel_source(__be32 vtep, __be32 source)
 {
@@ -95,7 +98,8 @@ static __always_inline enum drop_reason check_tunnel_source(__be32 vtep, __be32 
 	if (route && route->vtep == vtep && route->path != NODE_PATH_LOCAL)
 		return DROP_NONE;
 	route = bpf_map_lookup_elem(&nodes_by_ipv4, &vtep);
-	return route && route->path != NODE_PATH_LOCAL ? DROP_FOREIGN_INNER_SOURCE : DROP_UNKNOWN_VTEP;
+	return route && route->path != NODE_PATH_LOCAL ? DROP_FOREIGN_INNER_SOURCE
+						       : DROP_UNKNOWN_VTEP;
 }
 
 #endif

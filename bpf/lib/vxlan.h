@@ -16,7 +16,8 @@ struct vxlanhdr {
 	__be32 vni; /* 24 bits, then 8 reserved ones */
 };
 
-/* A packet with its outer headers, from the first byte of the frame; the inner IP header follows. */
+/* A packet with its outer headers, from the first byte of the frame; the inner IP header follows.
+ */
 struct vxlan_frame {
 	struct ethhdr outer_ethernet;
 	struct iphdr outer_ip;
@@ -25,23 +26,25 @@ struct vxlan_frame {
 	struct ethhdr inner_ethernet;
 } __attribute__((packed));
 
-#define VXLAN_OVERHEAD   50 /* what encapsulation adds to the packet, bytes */
+#define VXLAN_OVERHEAD	 50 /* what encapsulation adds to the packet, bytes */
 #define VXLAN_INNER_IPV4 64 /* where the inner IP header stands in the frame */
 
-_Static_assert(sizeof(struct vxlan_frame) == VXLAN_INNER_IPV4, "the headers stand one behind the other");
-_Static_assert(VXLAN_INNER_IPV4 == ETH_HLEN + VXLAN_OVERHEAD, "only the outer Ethernet header is not overhead");
+_Static_assert(sizeof(struct vxlan_frame) == VXLAN_INNER_IPV4,
+	       "the headers stand one behind the other");
+_Static_assert(VXLAN_INNER_IPV4 == ETH_HLEN + VXLAN_OVERHEAD,
+	       "only the outer Ethernet header is not overhead");
 
 /*
- * A source port in the dynamic range (RFC 7348, section 5) from the hash of the flow: the underlay's ECMP and the
- * peer's receive queues spread flows by it.
+ * A source port in the dynamic range (RFC 7348, section 5) from the hash of the flow: the
+ * underlay's ECMP and the peer's receive queues spread flows by it.
  */
 static __always_inline __be16 vxlan_source_port(__u32 flow_hash)
 {
 	return bpf_htons(0xc000 | ((flow_hash ^ flow_hash >> 16) & 0x3fff));
 }
 
-static __always_inline void write_outer_ipv4(struct iphdr *ip, __be32 destination, __u16 total_length,
-					     __u8 tos)
+static __always_inline void write_outer_ipv4(struct iphdr *ip, __be32 destination,
+					     __u16 total_length, __u8 tos)
 {
 	__builtin_memset(ip, 0, sizeof(*ip));
 	ip->version = 4;
@@ -58,8 +61,9 @@ static __always_inline void write_outer_ipv4(struct iphdr *ip, __be32 destinatio
 }
 
 /* Fills the room in front of the inner IP header. The outer MACs are left to neighbour output. */
-static __always_inline bool write_outer_headers(struct __sk_buff *skb, const struct node_route *route,
-						__be16 source_port, __u8 tos)
+static __always_inline bool write_outer_headers(struct __sk_buff *skb,
+						const struct node_route *route, __be16 source_port,
+						__u8 tos)
 {
 	struct vxlan_frame *frame = packet_bytes(skb, 0, sizeof(*frame));
 	__u16 total_length = skb->len - ETH_HLEN;
@@ -81,12 +85,14 @@ static __always_inline bool write_outer_headers(struct __sk_buff *skb, const str
 	return true;
 }
 
-/* Makes room for the outer headers so that segmentation offload goes on working. False: the kernel refused. */
+/* Makes room for the outer headers so that segmentation offload goes on working. False: the kernel
+ * refused. */
 static __always_inline bool push_outer_headers(struct __sk_buff *skb)
 {
 	/*
-	 * Without the ENCAP flags bulk TCP stops; the L2 length is that of the inner Ethernet header alone. The kernel
-	 * refuses what is a tunnel packet already, as after our own decapsulation (a pod that forwards).
+	 * Without the ENCAP flags bulk TCP stops; the L2 length is that of the inner Ethernet
+	 * header alone. The kernel refuses what is a tunnel packet already, as after our own
+	 * decapsulation (a pod that forwards).
 	 */
 	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET |
 			    BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |

@@ -20,9 +20,7 @@ namespace podlane {
 class Ipv4Address {
 public:
     constexpr Ipv4Address() = default;
-    [[nodiscard]] static constexpr Ipv4Address from_host(std::uint32_t host_order) {
-        return Ipv4Address(host_order);
-    }
+    [[nodiscard]] static constexpr Ipv4Address from_host(std::uint32_t host_order) { return Ipv4Address(host_order); }
     [[nodiscard]] static Ipv4Address from_wire(std::uint32_t network_order);
     // Dotted quad only, no leading zeros, no white space: "10.244.1.5".
     [[nodiscard]] static Result<Ipv4Address> parse(std::string_view text);

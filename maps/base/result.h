@@ -31,9 +31,8 @@ template <typename... Args>
 // An error that carries errno: "update nodes_by_pod_cidr 10.1.2.0/24: No space left on device".
 template <typename... Args>
 [[nodiscard]] std::unexpected<Error> fail_errno(int code, fmt::format_string<Args...> what, Args&&... args) {
-    return std::unexpected(
-        Error{code, fmt::format("{}: {}", fmt::format(what, std::forward<Args>(args)...),
-                                std::generic_category().message(code))});
+    return std::unexpected(Error{code, fmt::format("{}: {}", fmt::format(what, std::forward<Args>(args)...),
+                                                   std::generic_category().message(code))});
 }
 
 // The same failure, told from one level further up: "<context>: <message>".

@@ -5,8 +5,8 @@
 #include <linux/types.h>
 
 /*
- * Where a packet was seen, written once: X(NAME, "text for people"). "from" and "to" are the host's point of view
- * of the pod, the underlay and the overlay device.
+ * Where a packet was seen, written once: X(NAME, "text for people"). "from" and "to" are the host's
+ * point of view of the pod, the underlay and the overlay device.
  */
 #define DIRECTIONS(X)                                                                              \
 	X(FROM_POD, "from-pod")                                                                    \
@@ -20,7 +20,7 @@ enum direction {
 #define X(name, text) DIRECTION_##name,
 	DIRECTIONS(X)
 #undef X
-	DIRECTION_COUNT,
+	    DIRECTION_COUNT,
 };
 
 /* What the programs did with a packet that they forwarded themselves. Index of path_counters. */
@@ -37,12 +37,12 @@ enum forward_path {
 #define X(name, text) PATH_##name,
 	FORWARD_PATHS(X)
 #undef X
-	PATH_COUNT,
+	    PATH_COUNT,
 };
 
 /* Key of drop_counters and handover_counters. */
 struct reason_key {
-	__u16 reason;    /* enum drop_reason or enum handover_reason */
+	__u16 reason;	 /* enum drop_reason or enum handover_reason */
 	__u16 direction; /* enum direction */
 };
 

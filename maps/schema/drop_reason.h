@@ -2,50 +2,67 @@
 #ifndef PODLANE_SCHEMA_DROP_REASON_H
 #define PODLANE_SCHEMA_DROP_REASON_H
 
-/* Why a packet was dropped: X(NAME, "name for people", "one line of help"). Written once; numbers only grow. */
-#define DROP_REASONS(X)                                                                                                 \
-	X(TRUNCATED, "truncated", "the packet is shorter than its headers say")                                         \
-	X(BAD_IP_HEADER, "bad-ip-header", "IPv4 version, header length, total length or checksum is wrong")             \
-	X(SPOOFED_SOURCE, "spoofed-source", "a pod sent from an address or MAC that is not its own")                    \
-	X(SPOOFED_ARP, "spoofed-arp", "a pod sent ARP with an address or MAC that is not its own")                      \
-	X(UNSUPPORTED_ETHERTYPE, "unsupported-ethertype", "a pod sent neither IPv4 nor ARP, or a VLAN tag")                            \
-	X(NO_POD_ROUTE, "no-pod-route", "the address is in clusterCIDRs but belongs to no node or pod")                 \
-	X(BAD_VXLAN_HEADER, "bad-vxlan-header", "VXLAN flags are not 0x08000000, or UDP and IP lengths disagree")       \
-	X(WRONG_VNI, "wrong-vni", "VXLAN on the overlay's port with another VNI")                                       \
-	X(UNKNOWN_VTEP, "unknown-vtep", "VXLAN from an address that is no node of the cluster")                         \
-	X(FOREIGN_INNER_SOURCE, "foreign-inner-source",                                                                 \
-	  "the inner source is neither in the sending node's podCIDRs nor the node's own address")                      \
-	X(BAD_INNER_FRAME, "bad-inner-frame", "the inner frame is not IPv4, or its header is wrong")                    \
-	X(ECN_CONGESTED, "ecn-congested", "congestion was marked on a packet whose transport cannot hear of it (RFC 6040)") \
-	X(NO_UNDERLAY_ROUTE, "no-underlay-route", "the kernel has no route to the peer node")                           \
-	X(ENCAPSULATION_FAILED, "encapsulation-failed", "the kernel refused to make room for the outer headers")        \
-	X(DECAPSULATION_FAILED, "decapsulation-failed", "the kernel refused to take the outer headers off")             \
-	X(TUNNEL_KEY_FAILED, "tunnel-key-failed", "the kernel refused or lacked the tunnel metadata of the overlay device") \
-	X(PACKET_WRITE_FAILED, "packet-write-failed", "the kernel refused to rewrite a header that was checked before")
+/* Why a packet was dropped: X(NAME, "name for people", "one line of help"). Written once; numbers
+ * only grow. */
+#define DROP_REASONS(X)                                                                            \
+	X(TRUNCATED, "truncated", "the packet is shorter than its headers say")                    \
+	X(BAD_IP_HEADER, "bad-ip-header",                                                          \
+	  "IPv4 version, header length, total length or checksum is wrong")                        \
+	X(SPOOFED_SOURCE, "spoofed-source",                                                        \
+	  "a pod sent from an address or MAC that is not its own")                                 \
+	X(SPOOFED_ARP, "spoofed-arp", "a pod sent ARP with an address or MAC that is not its own") \
+	X(UNSUPPORTED_ETHERTYPE, "unsupported-ethertype",                                          \
+	  "a pod sent neither IPv4 nor ARP, or a VLAN tag")                                        \
+	X(NO_POD_ROUTE, "no-pod-route",                                                            \
+	  "the address is in clusterCIDRs but belongs to no node or pod")                          \
+	X(BAD_VXLAN_HEADER, "bad-vxlan-header",                                                    \
+	  "VXLAN flags are not 0x08000000, or UDP and IP lengths disagree")                        \
+	X(WRONG_VNI, "wrong-vni", "VXLAN on the overlay's port with another VNI")                  \
+	X(UNKNOWN_VTEP, "unknown-vtep", "VXLAN from an address that is no node of the cluster")    \
+	X(FOREIGN_INNER_SOURCE, "foreign-inner-source",                                            \
+	  "the inner source is neither in the sending node's podCIDRs nor the node's own address") \
+	X(BAD_INNER_FRAME, "bad-inner-frame",                                                      \
+	  "the inner frame is not IPv4, or its header is wrong")                                   \
+	X(ECN_CONGESTED, "ecn-congested",                                                          \
+	  "congestion was marked on a packet whose transport cannot hear of it (RFC 6040)")        \
+	X(NO_UNDERLAY_ROUTE, "no-underlay-route", "the kernel has no route to the peer node")      \
+	X(ENCAPSULATION_FAILED, "encapsulation-failed",                                            \
+	  "the kernel refused to make room for the outer headers")                                 \
+	X(DECAPSULATION_FAILED, "decapsulation-failed",                                            \
+	  "the kernel refused to take the outer headers off")                                      \
+	X(TUNNEL_KEY_FAILED, "tunnel-key-failed",                                                  \
+	  "the kernel refused or lacked the tunnel metadata of the overlay device")                \
+	X(PACKET_WRITE_FAILED, "packet-write-failed",                                              \
+	  "the kernel refused to rewrite a header that was checked before")
 
 enum drop_reason {
 	DROP_NONE = 0,
 #define X(name, text, help) DROP_##name,
 	DROP_REASONS(X)
 #undef X
-	DROP_REASON_COUNT,
+	    DROP_REASON_COUNT,
 };
 
 /* Why a packet was left to the host's stack. */
-#define HANDOVER_REASONS(X)                                                                                              \
-	X(NODE_ADDRESS, "node-address", "the destination is an address of a node")                                      \
-	X(OUTSIDE, "outside", "the destination is outside the cluster's pod networks")                                  \
-	X(STACK_FLOW, "stack-flow", "the flow entered through the stack, so its replies return through it")             \
-	X(UNKNOWN_FLOW, "unknown-flow", "a packet from the middle of a flow without an entry")                          \
-	X(FRAGMENT, "fragment", "an IP fragment: the stack can put it together")                                        \
-	X(IP_OPTIONS, "ip-options", "the IPv4 header carries options")                                                  \
-	X(TTL_EXPIRED, "ttl-expired", "the stack answers with ICMP time exceeded")                                      \
-	X(TOO_BIG, "too-big", "larger than the path: the stack fragments, or answers with ICMP fragmentation needed")   \
-	X(NO_POD, "no-pod", "no pod has the address: the stack answers with ICMP unreachable")                          \
-	X(OUTER_CHECKSUM, "outer-checksum", "the outer UDP header carries a checksum, which the stack verifies")        \
-	X(ARP, "arp", "ARP for an address other than the gateway's")                                                    \
-	X(OVERLAY_HOST, "overlay-host", "VXLAN for the host itself, taken off by the overlay device")                   \
-	X(PEER_UNREACHABLE, "peer-unreachable", "the peer node has no working path: the stack answers")                 \
+#define HANDOVER_REASONS(X)                                                                        \
+	X(NODE_ADDRESS, "node-address", "the destination is an address of a node")                 \
+	X(OUTSIDE, "outside", "the destination is outside the cluster's pod networks")             \
+	X(STACK_FLOW, "stack-flow",                                                                \
+	  "the flow entered through the stack, so its replies return through it")                  \
+	X(UNKNOWN_FLOW, "unknown-flow", "a packet from the middle of a flow without an entry")     \
+	X(FRAGMENT, "fragment", "an IP fragment: the stack can put it together")                   \
+	X(IP_OPTIONS, "ip-options", "the IPv4 header carries options")                             \
+	X(TTL_EXPIRED, "ttl-expired", "the stack answers with ICMP time exceeded")                 \
+	X(TOO_BIG, "too-big",                                                                      \
+	  "larger than the path: the stack fragments, or answers with ICMP fragmentation needed")  \
+	X(NO_POD, "no-pod", "no pod has the address: the stack answers with ICMP unreachable")     \
+	X(OUTER_CHECKSUM, "outer-checksum",                                                        \
+	  "the outer UDP header carries a checksum, which the stack verifies")                     \
+	X(ARP, "arp", "ARP for an address other than the gateway's")                               \
+	X(OVERLAY_HOST, "overlay-host",                                                            \
+	  "VXLAN for the host itself, taken off by the overlay device")                            \
+	X(PEER_UNREACHABLE, "peer-unreachable",                                                    \
+	  "the peer node has no working path: the stack answers")                                  \
 	X(PULL_FAILED, "pull-failed", "the headers could not be made linear")
 
 enum handover_reason {
@@ -53,7 +70,7 @@ enum handover_reason {
 #define X(name, text, help) HANDOVER_##name,
 	HANDOVER_REASONS(X)
 #undef X
-	HANDOVER_REASON_COUNT,
+	    HANDOVER_REASON_COUNT,
 };
 
 #endif

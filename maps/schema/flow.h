@@ -5,8 +5,8 @@
 #include <linux/types.h>
 
 /*
- * Key of flow_owners: a flow as its pod on this node sees it, the same key for both directions. A flow between two
- * pods of this node has two keys, one for each of them.
+ * Key of flow_owners: a flow as its pod on this node sees it, the same key for both directions. A
+ * flow between two pods of this node has two keys, one for each of them.
  */
 struct flow_key {
 	__be32 pod_address;
@@ -17,11 +17,14 @@ struct flow_key {
 	__u8 pad[3];
 };
 
-/* Who forwards a flow's packets. Without an entry: the host's stack (bpf/DESIGN.md, "Flow owners"). */
+/* Who forwards a flow's packets. Without an entry: the host's stack (bpf/DESIGN.md, "Flow owners").
+ */
 enum flow_owner {
-	FLOW_OWNER_UNDECIDED = 0, /* handed to the stack; fast once it leaves the stack with the tuple it came with */
-	FLOW_OWNER_FAST = 1,      /* podlane's programs */
-	FLOW_OWNER_STACK = 2,     /* the host's stack, which may translate it: kube-proxy, hostPort, the host itself */
+	FLOW_OWNER_UNDECIDED =
+	    0, /* handed to the stack; fast once it leaves the stack with the tuple it came with */
+	FLOW_OWNER_FAST = 1, /* podlane's programs */
+	FLOW_OWNER_STACK =
+	    2, /* the host's stack, which may translate it: kube-proxy, hostPort, the host itself */
 };
 
 /* Which way an undecided flow's packets were handed to the stack. */

@@ -9,28 +9,33 @@
 #include "maps/schema/pod.h"
 
 /*
- * Every map, written once: X(name, type without BPF_MAP_TYPE_, key, value, capacity, flags, "purpose").
- * bpf/lib/maps.h makes the definitions from it, maps/spec.h the C++ types and maps/catalog the printers.
+ * Every map, written once: X(name, type without BPF_MAP_TYPE_, key, value, capacity, flags,
+ * "purpose"). bpf/lib/maps.h makes the definitions from it, maps/spec.h the C++ types and
+ * maps/catalog the printers.
  *
  * When a map is full:
- *   nodes_*, pods_*, networks_* refuse the new entry; the agent logs it and reports itself degraded.
- *   flow_owners evicts the least recently used entry: harmless, an unknown flow is the stack's.
+ *   nodes_*, pods_*, networks_* refuse the new entry; the agent logs it and reports itself
+ * degraded. flow_owners evicts the least recently used entry: harmless, an unknown flow is the
+ * stack's.
  *   *_counters hold every combination there is.
  */
-#define PODLANE_MAPS(X)                                                                                                 \
-	X(nodes_by_pod_cidr, HASH, struct pod_cidr_key, struct node_route, 16384, 0,                                \
-	  "which node owns a podCIDR, and the way to it")                                                               \
-	X(nodes_by_ipv4, HASH, __be32, struct node_route, 16384, 0, "the addresses of all nodes, and the way to them")                     \
-	X(pods_by_ipv4, HASH, __be32, struct pod_endpoint, 4096, 0, "the pods of this node")                            \
-	X(networks_by_prefix, LPM_TRIE, struct network_key, struct network_entry, 1024, BPF_F_NO_PREALLOC,              \
-	  "networks that are treated as a whole: clusterCIDRs")                                                         \
-	X(pod_cidr_lengths, ARRAY, __u32, struct pod_cidr_lengths, 1, 0, "prefix lengths in use by podCIDRs")           \
-	X(flow_owners, LRU_HASH, struct flow_key, struct flow_entry, 131072, 0,                                         \
-	  "whether podlane's programs or the host's stack forward a flow")                                              \
-	X(drop_counters, PERCPU_HASH, struct reason_key, struct packet_counter, 1024, 0,                                \
-	  "dropped packets by reason and direction")                                                                    \
-	X(handover_counters, PERCPU_HASH, struct reason_key, struct packet_counter, 1024, 0,                            \
-	  "packets left to the host's stack by reason and direction")                                                   \
-	X(path_counters, PERCPU_ARRAY, __u32, struct packet_counter, PATH_COUNT, 0, "packets that the programs forwarded")
+#define PODLANE_MAPS(X)                                                                            \
+	X(nodes_by_pod_cidr, HASH, struct pod_cidr_key, struct node_route, 16384, 0,               \
+	  "which node owns a podCIDR, and the way to it")                                          \
+	X(nodes_by_ipv4, HASH, __be32, struct node_route, 16384, 0,                                \
+	  "the addresses of all nodes, and the way to them")                                       \
+	X(pods_by_ipv4, HASH, __be32, struct pod_endpoint, 4096, 0, "the pods of this node")       \
+	X(networks_by_prefix, LPM_TRIE, struct network_key, struct network_entry, 1024,            \
+	  BPF_F_NO_PREALLOC, "networks that are treated as a whole: clusterCIDRs")                 \
+	X(pod_cidr_lengths, ARRAY, __u32, struct pod_cidr_lengths, 1, 0,                           \
+	  "prefix lengths in use by podCIDRs")                                                     \
+	X(flow_owners, LRU_HASH, struct flow_key, struct flow_entry, 131072, 0,                    \
+	  "whether podlane's programs or the host's stack forward a flow")                         \
+	X(drop_counters, PERCPU_HASH, struct reason_key, struct packet_counter, 1024, 0,           \
+	  "dropped packets by reason and direction")                                               \
+	X(handover_counters, PERCPU_HASH, struct reason_key, struct packet_counter, 1024, 0,       \
+	  "packets left to the host's stack by reason and direction")                              \
+	X(path_counters, PERCPU_ARRAY, __u32, struct packet_counter, PATH_COUNT, 0,                \
+	  "packets that the programs forwarded")
 
 #endif

@@ -7,11 +7,12 @@
 /* Key of networks_by_prefix, in the form that BPF_MAP_TYPE_LPM_TRIE demands. */
 struct network_key {
 	__u32 prefix_length; /* 0 to 32, host byte order */
-	__be32 address;      /* network byte order, host bits zero */
+	__be32 address;	     /* network byte order, host bits zero */
 };
 
 enum network_class {
-	NETWORK_CLUSTER = 1, /* clusterCIDRs: an address here without a pod or node is unreachable */
+	NETWORK_CLUSTER =
+	    1, /* clusterCIDRs: an address here without a pod or node is unreachable */
 };
 
 /* Value of networks_by_prefix. */

@@ -10,10 +10,10 @@
  * The same entry says where a packet for the address goes, and who may send from it.
  */
 struct pod_endpoint {
-	__u32 ifindex;           /* host side of the pod's veth pair */
-	__u32 mtu;               /* of the pod's interface, bytes of IP */
-	__be32 gateway;          /* answered by ARP with host_mac */
-	__u8 mac[ETH_ALEN];      /* the pod's */
+	__u32 ifindex;		 /* host side of the pod's veth pair */
+	__u32 mtu;		 /* of the pod's interface, bytes of IP */
+	__be32 gateway;		 /* answered by ARP with host_mac */
+	__u8 mac[ETH_ALEN];	 /* the pod's */
 	__u8 host_mac[ETH_ALEN]; /* of the host side: the pod's view of its gateway */
 };
 

@@ -134,7 +134,8 @@ TEST_P(FlowIcmpError, AboutAnUnknownFlow_GoesUpTheStackAndTeachesNothing) {
         EXPECT_TRUE(hands_over(from_web, bytes(error_of_web(type)), HANDOVER_UNKNOWN_FLOW));
         EXPECT_TRUE(hands_over(underlay_in, encapsulated(error_of_n2(type), n2, n1), HANDOVER_UNKNOWN_FLOW));
         EXPECT_TRUE(leaves_alone(to_web, bytes(error_of_n2(type))));
-        EXPECT_TRUE(redirects(underlay_out, bytes(error_of_web(type)), bytes(error_of_web(type)), PATH_STACK_TO_OVERLAY));
+        EXPECT_TRUE(
+            redirects(underlay_out, bytes(error_of_web(type)), bytes(error_of_web(type)), PATH_STACK_TO_OVERLAY));
         EXPECT_EQ(verdict(overlay_out, bytes(error_of_web(type))), Verdict::pass);
     }
     EXPECT_EQ(node().flows(), Flows{});
