@@ -51,20 +51,18 @@ run_program() {
   count $totals
 }
 
-# run_fuzz_target PROGRAM: from its corpus, when it has one. New inputs and crashes stay in the build folder.
+# run_fuzz_target PROGRAM: from its seeds. New inputs and crashes stay in the build folder.
 run_fuzz_target() {
-  local program=$1 name corpus found
+  local program=$1 name seeds found
   name=$(basename "$program")
-  corpus=$project_dir/test/fuzz/corpus/$name
+  seeds=$project_dir/test/fuzz/seeds/${name#fuzz_}
   found=$fuzz_dir/found/$name
   mkdir -p "$found" "$log_dir"
-  local folders=("$found")
-  if [[ -d $corpus ]]; then folders+=("$corpus"); fi
   if timeout --kill-after=10 $((fuzz_seconds + 60)) "$program" -max_total_time="$fuzz_seconds" -timeout=10 \
-    -rss_limit_mb=2048 -artifact_prefix="$fuzz_dir/crash-$name-" "${folders[@]}" >"$log_dir/$name.log" 2>&1; then
-    echo "fuzz $name: $(grep -c . <(ls "$found")) inputs found, no crash"
+    -rss_limit_mb=2048 -artifact_prefix="$fuzz_dir/crash-$name-" "$found" "$seeds" >"$log_dir/$name.log" 2>&1; then
+    echo "$name: $(grep -c . <(ls "$found")) inputs found, no crash"
   else
-    echo "FAILED fuzz $name:" >&2
+    echo "FAILED $name:" >&2
     tail -n 40 "$log_dir/$name.log" >&2
     return 1
   fi
@@ -73,8 +71,8 @@ run_fuzz_target() {
 build_fuzz_targets() {
   local log=$fuzz_dir/build.log
   mkdir -p "$fuzz_dir"
-  if ! { CC=clang-19 CXX=clang++-19 cmake -S "$project_dir" -B "$fuzz_dir" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-    -DPODLANE_FUZZ=ON -DPODLANE_SANITIZE=ON -DCMAKE_CXX_FLAGS=-fsanitize=fuzzer-no-link && cmake --build "$fuzz_dir" --target fuzz_targets; } >"$log" 2>&1; then
+  if ! { cmake -S "$project_dir/test/fuzz" -B "$fuzz_dir" -G Ninja -DCMAKE_C_COMPILER=clang-19 \
+    -DCMAKE_CXX_COMPILER=clang++-19 && cmake --build "$fuzz_dir"; } >"$log" 2>&1; then
     tail -n 40 "$log" >&2
     echo "FAILED: the fuzz targets do not build" >&2
     return 1
@@ -84,8 +82,8 @@ build_fuzz_targets() {
 suite_fuzz() {
   local target pids=() pid
   build_fuzz_targets || { count 0 1 0; return; }
-  for target in "$fuzz_dir"/bin/*_fuzz; do
-    if [[ ! -x $target ]]; then continue; fi
+  for target in "$fuzz_dir"/fuzz_*; do
+    if [[ ! -x $target || -d $target ]]; then continue; fi
     run_fuzz_target "$target" &
     pids+=($!)
     # As many at a time as there are processors.

@@ -30,11 +30,11 @@ Message::Message(std::uint16_t type, std::uint16_t flags, const void* header, st
 }
 
 nlmsghdr& Message::raw() {
-    return *static_cast<nlmsghdr*>(static_cast<void*>(buffer_.data()));
+    return *reinterpret_cast<nlmsghdr*>(buffer_.data());
 }
 
 const nlmsghdr& Message::raw() const {
-    return *static_cast<const nlmsghdr*>(static_cast<const void*>(buffer_.data()));
+    return *reinterpret_cast<const nlmsghdr*>(buffer_.data());
 }
 
 void Message::put(std::uint16_t type, const void* data, std::size_t size) {
@@ -70,7 +70,7 @@ void Message::put_nested(std::uint16_t type, const std::function<void(Message&)>
     fill(*this);
     // By offset: the buffer may have moved meanwhile.
     const std::size_t size = raw().nlmsg_len - offset;
-    static_cast<nlattr*>(static_cast<void*>(buffer_.data() + offset))->nla_len = static_cast<std::uint16_t>(size);
+    reinterpret_cast<nlattr*>(buffer_.data() + offset)->nla_len = static_cast<std::uint16_t>(size);
 }
 
 Attributes::Attributes(const nlmsghdr& message, std::size_t header_size) {
@@ -91,9 +91,7 @@ Attributes Attributes::nested(std::uint16_t type) const {
 void Attributes::index(const void* payload, std::size_t size) {
     const auto* const end = static_cast<const std::byte*>(payload) + size;
     const auto* attribute = static_cast<const nlattr*>(payload);
-    const auto remaining = [&] {
-        return static_cast<int>(end - static_cast<const std::byte*>(static_cast<const void*>(attribute)));
-    };
+    const auto remaining = [&] { return static_cast<int>(end - reinterpret_cast<const std::byte*>(attribute)); };
     for (; mnl_attr_ok(attribute, remaining()); attribute = mnl_attr_next(attribute)) {
         if (const auto type = mnl_attr_get_type(attribute); type < types) {
             by_type_[type] = attribute;

@@ -104,7 +104,7 @@ Result<void> Monitor::drain(const std::function<void(const Event&)>& report) {
         if (size < 0 && errno != EINTR) {
             return fail_errno(errno, "read netlink events");
         }
-        const auto* message = static_cast<const nlmsghdr*>(static_cast<const void*>(buffer_.data()));
+        const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.data());
         int remaining = static_cast<int>(size);
         for (; mnl_nlmsg_ok(message, remaining); message = mnl_nlmsg_next(message, &remaining)) {
             if (const auto event = decode_event(*message)) {

@@ -233,7 +233,7 @@ Result<std::size_t> Socket::receive() {
 }
 
 void Socket::for_each_message(std::size_t size, const Visitor& visit) const {
-    const auto* message = static_cast<const nlmsghdr*>(static_cast<const void*>(buffer_.data()));
+    const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.data());
     int remaining = static_cast<int>(size);
     for (; mnl_nlmsg_ok(message, remaining); message = mnl_nlmsg_next(message, &remaining)) {
         if (mnl_nlmsg_portid_ok(message, mnl_socket_get_portid(handle_.get()))) {

@@ -213,6 +213,9 @@ void FileSource::log_changes(const SourceHealth& before) const {
         log::info("cluster state: {} nodes and {} pods of this node from {}", objects_.nodes.size(),
                   objects_.pods.size(), options_.path);
     }
+    if (health_.warnings == before.warnings) {
+        return;
+    }
     std::size_t logged = 0;
     for (const auto& warning : health_.warnings) {
         if (std::ranges::find(before.warnings, warning) != before.warnings.end()) {
