@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "loader/bpffs.h"
@@ -33,7 +34,7 @@ struct Attachment {
 // people's. Either way a program is replaced in one step: no packet passes between the old one and the new one.
 class Attacher {
 public:
-    Attacher(const PinDirectory& pins, AttachMethod method) : pins_(pins), method_(method) {}
+    Attacher(PinDirectory pins, AttachMethod method) : pins_(std::move(pins)), method_(method) {}
 
     // Attaches, or replaces what an earlier agent attached there.
     [[nodiscard]] Result<void> attach(Hook hook, std::uint32_t ifindex, int program_fd) const;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
+#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -18,8 +19,8 @@ public:
     Rollback(const Rollback&) = delete;
     Rollback& operator=(const Rollback&) = delete;
     ~Rollback() {
-        for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
-            if (const auto undone = (*step)(); !undone) {
+        for (const auto& step : std::ranges::reverse_view(steps_)) {
+            if (const auto undone = step(); !undone) {
                 fmt::print(stderr, "podlane: while undoing ADD: {}\n", undone.error().message);
             }
         }

@@ -105,7 +105,7 @@ Outcome<NodeNetwork> parse_node_network(std::string_view json_text) {
     return network;
 }
 
-Outcome<HttpResponse> SocketAgent::call(HttpRequest request) {
+Outcome<HttpResponse> SocketAgent::call(const HttpRequest& request) {
     auto response = http_request(run_dir_ + "/agent.sock", request, agent_timeout);
     if (!response) {
         return refuse(Code::try_again_later, "podlane-agent does not answer: {}", response.error().message);

@@ -49,7 +49,7 @@ public:
     [[nodiscard]] Outcome<void> remove_endpoint(const std::string& id) override;
 
 private:
-    [[nodiscard]] Outcome<HttpResponse> call(HttpRequest request);
+    [[nodiscard]] Outcome<HttpResponse> call(const HttpRequest& request);
     [[nodiscard]] Outcome<std::vector<Endpoint>> recorded_endpoints() const;
 
     std::string run_dir_;

@@ -104,7 +104,7 @@ Outcome<void> read_link(const json& config, NetworkConfig&) {
         return refuse(Code::invalid_config, "link: \"macvlan\" is not supported by this version of podlane");
     }
     if (link != "veth") {
-        return refuse(Code::invalid_config, "link: \"{}\" is neither \"veth\" nor \"macvlan\"", link);
+        return refuse(Code::invalid_config, "link: \"{}\" is neither veth nor macvlan", link);
     }
     return {};
 }

@@ -20,6 +20,7 @@ HttpResponse respond(const Json& body) {
 
 std::vector<std::string> texts(const std::vector<Ipv4Prefix>& prefixes) {
     std::vector<std::string> result;
+    result.reserve(prefixes.size());
     for (const auto& prefix : prefixes) {
         result.push_back(prefix.to_string());
     }

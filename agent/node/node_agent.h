@@ -42,6 +42,7 @@ public:
                                                                    NodeSettings settings);
     NodeAgent(const NodeAgent&) = delete;
     NodeAgent& operator=(const NodeAgent&) = delete;
+    ~NodeAgent() = default;
 
     // Why pods cannot be added now; nothing: they can.
     [[nodiscard]] std::optional<std::string> not_ready() const;

@@ -26,6 +26,8 @@ public:
     [[nodiscard]] static Result<MapReconciler> open(const PinDirectory& pins);
     MapReconciler(MapReconciler&&) noexcept;
     MapReconciler& operator=(MapReconciler&&) noexcept;
+    MapReconciler(const MapReconciler&) = delete;
+    MapReconciler& operator=(const MapReconciler&) = delete;
     ~MapReconciler();
 
     // Additions come before removals, so that a node that moves is never without an entry.

@@ -5,7 +5,9 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -14,9 +16,18 @@ namespace {
 
 // Blocking calls and no poll: what is measured is the path, so the ends do as little as they can.
 
+// A receive with a time-out is interrupted when the process is stopped and continued (signal(7)).
+ssize_t receive_some(const Fd& client, void* data, std::size_t size) {
+    ssize_t received = 0;
+    do {
+        received = ::recv(client.get(), data, size, 0);
+    } while (received < 0 && errno == EINTR);
+    return received;
+}
+
 void answer_requests(const Fd& client, char request) {
     while (::send(client.get(), &request, 1, MSG_NOSIGNAL) == 1) {
-        if (::recv(client.get(), &request, 1, 0) != 1) {
+        if (receive_some(client, &request, 1) != 1) {
             return;
         }
     }
@@ -26,7 +37,7 @@ void answer_stream(const Fd& client) {
     std::vector<std::byte> buffer(stream_buffer_bytes);
     Count bytes = 0;
     ssize_t received = 0;
-    while ((received = ::recv(client.get(), buffer.data(), buffer.size(), 0)) > 0) {
+    while ((received = receive_some(client, buffer.data(), buffer.size())) > 0) {
         bytes += static_cast<Count>(received);
     }
     // A stream that broke off is not answered: its client then reports the failure.
@@ -37,7 +48,7 @@ void answer_stream(const Fd& client) {
 
 void answer(const Fd& client, const std::atomic<Count>& udp_packets) {
     char first = 0;
-    if (::recv(client.get(), &first, 1, 0) != 1) {
+    if (receive_some(client, &first, 1) != 1) {
         return;
     }
     switch (static_cast<Request>(first)) {

@@ -55,7 +55,7 @@ TEST_F(AgentLifecycleTest, RestartAfterAKill_TakesOverWithoutAGap) {
 TEST_F(AgentLifecycleTest, BulkTransfer_SurvivesSeveralKillsAndRestarts) {
     std::atomic<bool> done{false};
     auto transfer = std::async(std::launch::async, [&] {
-        auto outcome = exchange_tcp(pod_a().endpoint(), pod_b().endpoint(), 3'000'000'000);
+        auto outcome = exchange_tcp(pod_a().endpoint(), pod_b().endpoint(), 1'000'000'000);
         done = true;
         return outcome;
     });

@@ -45,7 +45,7 @@ public:
                                fmt::format("CNI_NETNS={}", netns.value_or(container.ns.path().string())),
                                fmt::format("CNI_IFNAME={}", container.if_name),
                                fmt::format("CNI_PATH={}", path),
-                               fmt::format("CNI_ARGS=K8S_POD_NAMESPACE=default;K8S_POD_NAME={};"
+                               fmt::format("CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={};"
                                            "K8S_POD_UID=uid-{}",
                                            container.id, container.id)};
         return run(node_.ns(), {plugin}, options);
