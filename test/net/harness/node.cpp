@@ -56,8 +56,7 @@ Completed Pod::cni(std::string_view command) {
         fmt::format("CNI_NETNS={}", ns_.path().string()),
         "CNI_IFNAME=eth0",
         fmt::format("CNI_PATH={}:{}", program_dir().string(), reference_plugins),
-        fmt::format("CNI_ARGS=K8S_POD_NAMESPACE=default;K8S_POD_NAME={};K8S_POD_UID=uid-{}", name_,
-                    container_id_)};
+        fmt::format("CNI_ARGS=K8S_POD_NAMESPACE=default;K8S_POD_NAME={};K8S_POD_UID=uid-{}", name_, container_id_)};
     return run(node_.ns(), {program("podlane")}, options);
 }
 
