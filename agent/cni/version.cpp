@@ -14,8 +14,11 @@ std::optional<Version> Version::parse(std::string_view text) {
     const char* at = text.data();
     const char* const end = text.data() + text.size();
     for (std::size_t i = 0; i < parts.size(); ++i) {
-        if (i > 0 && (at == end || *at++ != '.')) {
-            return std::nullopt;
+        if (i > 0) {
+            if (at == end || *at != '.') {
+                return std::nullopt;
+            }
+            ++at;
         }
         const auto [next, error] = std::from_chars(at, end, parts[i]);
         if (error != std::errc{}) {

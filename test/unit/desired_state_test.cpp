@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/state/desired_state.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+namespace podlane {
+namespace {
+
+Ipv4Address address(std::string_view text) {
+    return Ipv4Address::parse(text).value();
+}
+
+Ipv4Prefix prefix(std::string_view text) {
+    return Ipv4Prefix::parse(text).value();
+}
+
+Node make_node(const std::string& name, std::string_view ip, std::vector<Ipv4Prefix> pod_cidrs) {
+    Node node;
+    node.name = name;
+    node.internal_ip = node.vtep = address(ip);
+    node.pod_cidrs = std::move(pod_cidrs);
+    return node;
+}
+
+// Node n1 is this one; n2 lies on the link, n3 behind a gateway, n4 cannot be reached.
+class DesiredStateTest : public testing::Test {
+protected:
+    DesiredStateTest() {
+        add(make_node("n1", "192.168.0.1", {prefix("10.244.1.0/24")}));
+        cluster_.nodes.at("n1").self = true;
+        add(make_node("n2", "192.168.0.2", {prefix("10.244.2.0/24"), prefix("10.244.200.0/26")}));
+        add(make_node("n3", "192.168.9.3", {prefix("10.244.3.0/24")}));
+        add(make_node("n4", "192.168.9.4", {prefix("10.244.4.0/24")}));
+        paths_["n2"] = {.ifindex = 2, .next_hop = address("192.168.0.2"), .mtu = 1500, .problem = ""};
+        paths_["n3"] = {.ifindex = 2, .next_hop = address("192.168.0.254"), .mtu = 1400, .problem = ""};
+        paths_["n4"] = {.ifindex = 0, .next_hop = {}, .mtu = 0, .problem = "Network is unreachable"};
+    }
+    void add(const Node& node) { cluster_.nodes[node.name] = node; }
+    [[nodiscard]] DesiredInputs inputs() const {
+        return {.cluster = &cluster_, .paths = &paths_, .pods = &pods_, .underlay_mtu = 1500, .all_rp_filter = 0};
+    }
+    [[nodiscard]] WantedMaps maps() const { return desired_maps(settings_, inputs()); }
+    [[nodiscard]] node_route route(std::string_view pod_cidr) const {
+        const auto key = prefix(pod_cidr);
+        return maps().nodes_by_pod_cidr.at({.address = key.address().wire(), .prefix_length = key.length()});
+    }
+    [[nodiscard]] bool has_kernel_route(std::string_view pod_cidr) const {
+        const auto wanted = desired_host_network(settings_, inputs());
+        return std::ranges::any_of(wanted.routes,
+                                   [&](const WantedRoute& one) { return one.destination == prefix(pod_cidr); });
+    }
+
+    OverlaySettings settings_{
+        .device = "podlane0", .port = 8472, .mtu = 0, .flannel = false, .cluster_cidrs = {prefix("10.244.0.0/16")}};
+    Cluster cluster_;
+    std::map<std::string, PeerPath> paths_;
+    std::vector<AttachedPod> pods_;
+};
+
+TEST_F(DesiredStateTest, OwnPodCidr_IsLocal) {
+    EXPECT_EQ(route("10.244.1.0/24").path, NODE_PATH_LOCAL);
+    EXPECT_FALSE(has_kernel_route("10.244.1.0/24"));
+}
+
+TEST_F(DesiredStateTest, PeerOnTheLink_IsEncapsulatedToItself) {
+    const auto found = route("10.244.2.0/24");
+    EXPECT_EQ(found.path, NODE_PATH_VXLAN);
+    EXPECT_EQ(found.vtep, address("192.168.0.2").wire());
+    EXPECT_EQ(found.next_hop, address("192.168.0.2").wire());
+    EXPECT_EQ(found.ifindex, 2U);
+    EXPECT_EQ(found.mtu, 1450U);
+    EXPECT_TRUE(has_kernel_route("10.244.2.0/24"));
+}
+
+TEST_F(DesiredStateTest, PeerBehindAGateway_TakesItsMacAndTheSmallerMtu) {
+    const auto found = route("10.244.3.0/24");
+    EXPECT_EQ(found.vtep, address("192.168.9.3").wire());
+    EXPECT_EQ(found.next_hop, address("192.168.0.254").wire());
+    EXPECT_EQ(found.mtu, 1350U);
+}
+
+TEST_F(DesiredStateTest, PeerWithoutAWay_IsUnreachableAndHasNoKernelRoute) {
+    EXPECT_EQ(route("10.244.4.0/24").path, NODE_PATH_UNREACHABLE);
+    EXPECT_EQ(route("10.244.4.0/24").ifindex, 0U);
+    EXPECT_FALSE(has_kernel_route("10.244.4.0/24"));
+}
+
+TEST_F(DesiredStateTest, PrefixLengths_AreListedOnceLongestFirst) {
+    const auto lengths = maps().pod_cidr_lengths.at(0);
+    ASSERT_EQ(lengths.count, 2U);
+    EXPECT_EQ(lengths.length[0], 26);
+    EXPECT_EQ(lengths.length[1], 24);
+}
+
+TEST_F(DesiredStateTest, EveryInternalIp_IsANodesAddress) {
+    cluster_.nodes.at("n2").other_ips = {address("172.16.0.2")};
+    const auto wanted = maps();
+    EXPECT_EQ(wanted.nodes_by_ipv4.size(), 5U);
+    EXPECT_EQ(wanted.nodes_by_ipv4.at(address("172.16.0.2").wire()).vtep, address("192.168.0.2").wire());
+    EXPECT_EQ(wanted.nodes_by_ipv4.at(address("192.168.0.1").wire()).path, NODE_PATH_LOCAL);
+}
+
+TEST_F(DesiredStateTest, BesideFlannel_DotZeroAddressesAndPublishedMacsAreUsed) {
+    settings_.flannel = true;
+    const MacAddress published({0x0e, 0x61, 0x06, 0xff, 0x7a, 0x73});
+    cluster_.nodes.at("n2").flannel_mac = published;
+    EXPECT_TRUE(std::ranges::equal(route("10.244.2.0/24").vtep_mac, published.bytes()));
+    EXPECT_TRUE(maps().nodes_by_ipv4.contains(address("10.244.3.0").wire()));
+    EXPECT_EQ(overlay_address(settings_, cluster_.nodes.at("n1")), address("10.244.1.0"));
+}
+
+TEST_F(DesiredStateTest, WithoutFlannel_PublishedMacsAreIgnored) {
+    cluster_.nodes.at("n2").flannel_mac = MacAddress({0x0e, 1, 2, 3, 4, 5});
+    EXPECT_TRUE(std::ranges::equal(route("10.244.2.0/24").vtep_mac, vtep_mac(address("192.168.0.2")).bytes()));
+    EXPECT_EQ(overlay_address(settings_, cluster_.nodes.at("n1")), address("192.168.0.1"));
+}
+
+TEST_F(DesiredStateTest, LocalPod_IsFoundByItsAddressAndRoutedByTheHost) {
+    pods_.push_back({.ip = address("10.244.1.5"),
+                     .gateway = address("10.244.1.1"),
+                     .mac = MacAddress({2, 0, 0, 0, 0, 5}),
+                     .host_mac = MacAddress({2, 0, 0, 0, 0, 1}),
+                     .host_interface = "plabc",
+                     .ifindex = 7,
+                     .mtu = 1450});
+    const auto endpoint = maps().pods_by_ipv4.at(address("10.244.1.5").wire());
+    EXPECT_EQ(endpoint.ifindex, 7U);
+    EXPECT_EQ(endpoint.gateway, address("10.244.1.1").wire());
+    EXPECT_EQ(endpoint.mac[5], 5);
+    EXPECT_TRUE(has_kernel_route("10.244.1.5/32"));
+    EXPECT_EQ(desired_host_network(settings_, inputs()).neighbours.size(), 1U);
+}
+
+TEST_F(DesiredStateTest, ConfiguredMtu_WinsOverTheUnderlays) {
+    settings_.mtu = 1300;
+    EXPECT_EQ(overlay_mtu(settings_, 1500), 1300U);
+    EXPECT_EQ(route("10.244.2.0/24").mtu, 1300U);
+}
+
+}  // namespace
+}  // namespace podlane
