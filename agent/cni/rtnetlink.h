@@ -71,7 +71,7 @@ template <typename Visit>
         }
         visit(static_cast<std::uint16_t>(head.rta_type & NLA_TYPE_MASK),
               bytes.subspan(sizeof(head), head.rta_len - sizeof(head)));
-        bytes = bytes.subspan(std::min(bytes.size(), std::size_t{NLA_ALIGN(head.rta_len)}));
+        bytes = bytes.subspan(std::min(bytes.size(), static_cast<std::size_t>(NLA_ALIGN(head.rta_len))));
     }
     return {};
 }
