@@ -12,6 +12,7 @@
 #include "agent/ctl/command.h"
 #include "maps/format.h"
 
+// NOLINTNEXTLINE(readability-identifier-naming): yaml-cpp chose the name
 namespace YAML {
 class Emitter;
 }
