@@ -16,11 +16,13 @@ using Json = nlohmann::json;
 // a value leaves the input right behind it.
 class InputIterator {
 public:
+    // NOLINTBEGIN(readability-identifier-naming): std::iterator_traits wants these names.
     using iterator_category = std::input_iterator_tag;
     using value_type = char;
     using difference_type = std::ptrdiff_t;
     using pointer = const char*;
     using reference = char;
+    // NOLINTEND(readability-identifier-naming)
 
     InputIterator() = default;  // the end
     explicit InputIterator(TextInput& input) : input_(&input) {}

@@ -28,18 +28,18 @@ bool is_number(std::string_view text) {
     if (!plausible) {
         return false;
     }
-    const char* last = text.data() + text.size();
     if (text.starts_with("0x") || text.starts_with("0o")) {
+        const auto digits = text.substr(2);
         unsigned long value = 0;
-        const auto [end, error] = std::from_chars(text.data() + 2, last, value, text[1] == 'x' ? 16 : 8);
-        return error == std::errc{} && end == last;
+        const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value, text[1] == 'x' ? 16 : 8);
+        return error == std::errc{} && end == digits.end();
     }
     if (one_of(text, {".inf", ".Inf", ".INF"}) || one_of(text, {".nan", ".NaN", ".NAN"})) {
         return true;
     }
     double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), last, value);
-    return error != std::errc::invalid_argument && end == last;
+    const auto [end, error] = std::from_chars(text.begin(), text.end(), value);
+    return error != std::errc::invalid_argument && end == text.end();
 }
 
 // YAML's core schema for plain scalars.
