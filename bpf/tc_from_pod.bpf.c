@@ -134,7 +134,7 @@ int from_pod(struct __sk_buff *skb)
 		return answer_arp(skb);
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return drop_packet(skb, DIRECTION_FROM_POD, DROP_UNSUPPORTED_ETHERTYPE);
-	if (!make_linear(skb, ETH_HLEN + PARSED_LENGTH))
+	if (!pull_ipv4(skb, ETH_HLEN))
 		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_PULL_FAILED);
 
 	drop = parse_ipv4(skb, ETH_HLEN, skb->len, &packet);

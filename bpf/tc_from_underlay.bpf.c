@@ -80,12 +80,71 @@ check_inner(struct __sk_buff *skb, const struct tunnel *tunnel, struct packet *i
 	return check_tunnel_source(tunnel->vtep, inner->source);
 }
 
-/* Why the packet takes the way over the overlay device, or HANDOVER_NONE. */
-static __always_inline enum handover_reason check_fast_path(const struct tunnel *tunnel,
-							    const struct packet *inner,
-							    const struct pod_endpoint *pod)
+/* A segment of this size is one of many, unless the sender says that it ends a message. */
+#define BULK_SEGMENT_MIN 1000 /* bytes of IPv4 */
+/* So many of them in a row are a bulk transfer. */
+#define UNMERGED_BULK_MIN 16
+
+/*
+ * Where the underlay device does not merge segments (GRO is off) a bulk transfer is the better off
+ * for the overlay device, which does. Small messages are not. Once decided all packets of the flow
+ * go that way, so that they stay in order, until a merged one shows that the underlay merges again.
+ */
+static __always_inline bool is_unmerged_bulk(struct __sk_buff *skb, const struct flow_entry *flow)
+{
+	return flow && flow->unmerged >= UNMERGED_BULK_MIN && !skb->gso_size;
+}
+
+static __always_inline void learn_merging(struct __sk_buff *skb, const struct packet *inner,
+					  struct flow_entry *flow)
+{
+	__u8 unmerged = flow->unmerged;
+
+	if (skb->gso_size)
+		unmerged = 0;
+	else if (inner->total_length >= BULK_SEGMENT_MIN)
+		unmerged = inner->pushes ? 0 : unmerged + 1;
+	/* Not written without need: the other CPUs read it. */
+	if (unmerged != flow->unmerged)
+		flow->unmerged = unmerged;
+}
+
+/* The flow that an inner TCP segment belongs to, or NULL. Nothing is checked yet. */
+static __always_inline struct flow_entry *find_tcp_flow(struct __sk_buff *skb)
+{
+	const struct iphdr *ip = packet_bytes(skb, VXLAN_INNER_IPV4, sizeof(*ip));
+	struct flow_key key = {.protocol = IPPROTO_TCP};
+	const __be16 *ports;
+
+	if (!ip || ip->protocol != IPPROTO_TCP || ip->ihl != IPV4_HEADER_LENGTH / 4 ||
+	    (ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS)))
+		return NULL;
+	ports = packet_bytes(skb, VXLAN_INNER_IPV4 + IPV4_HEADER_LENGTH, 2 * sizeof(*ports));
+	if (!ports)
+		return NULL;
+	key.pod_address = ip->daddr;
+	key.remote_address = ip->saddr;
+	key.pod_port = ports[1];
+	key.remote_port = ports[0];
+	return bpf_map_lookup_elem(&flow_owners, &key);
+}
+
+static __always_inline enum handover_reason
+check_received_flow(struct __sk_buff *skb, const struct packet *inner, struct flow_entry *flow)
 {
 	struct flow_key receiver = flow_key_to_pod(inner);
+
+	if (!flow || flow->owner != FLOW_OWNER_FAST)
+		return check_flow(inner, &receiver, FLOW_PENDING_TO_POD);
+	learn_merging(skb, inner, flow);
+	return HANDOVER_NONE;
+}
+
+/* Why the packet takes the way over the overlay device, or HANDOVER_NONE. */
+static __always_inline enum handover_reason
+check_fast_path(struct __sk_buff *skb, const struct tunnel *tunnel, const struct packet *inner,
+		const struct pod_endpoint *pod, struct flow_entry *flow)
+{
 	enum handover_reason handover;
 
 	if (!pod)
@@ -93,8 +152,7 @@ static __always_inline enum handover_reason check_fast_path(const struct tunnel 
 	if (tunnel->has_checksum)
 		return HANDOVER_OUTER_CHECKSUM;
 	handover = check_forwardable(inner, pod->mtu);
-	return handover != HANDOVER_NONE ? handover
-					 : check_flow(inner, &receiver, FLOW_PENDING_TO_POD);
+	return handover != HANDOVER_NONE ? handover : check_received_flow(skb, inner, flow);
 }
 
 /* Point of no return: from here on the packet is ours. */
@@ -113,6 +171,7 @@ int from_underlay(struct __sk_buff *skb)
 	struct tunnel tunnel = {};
 	struct packet inner = {};
 	const struct pod_endpoint *pod;
+	struct flow_entry *flow;
 	enum handover_reason handover;
 	enum drop_reason drop;
 	__u8 tos;
@@ -121,9 +180,14 @@ int from_underlay(struct __sk_buff *skb)
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST ||
 	    skb->vlan_present)
 		return VERDICT_PASS;
-	if (!make_linear(skb, VXLAN_INNER_IPV4 + PARSED_LENGTH) ||
-	    classify_outer(skb) != OUTER_VXLAN)
+	if (!make_linear(skb, ETH_HLEN + IPV4_HEADER_LENGTH + sizeof(struct udphdr)) ||
+	    classify_outer(skb) != OUTER_VXLAN || !pull_ipv4(skb, VXLAN_INNER_IPV4))
 		return VERDICT_PASS;
+	flow = find_tcp_flow(skb);
+	if (is_unmerged_bulk(skb, flow)) {
+		count_path(skb, PATH_BULK_TO_OVERLAY_DEVICE);
+		return VERDICT_PASS;
+	}
 
 	drop = check_vxlan(skb, &tunnel);
 	if (drop == DROP_NONE)
@@ -132,7 +196,7 @@ int from_underlay(struct __sk_buff *skb)
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, drop);
 
 	pod = bpf_map_lookup_elem(&pods_by_ipv4, &inner.destination);
-	handover = check_fast_path(&tunnel, &inner, pod);
+	handover = check_fast_path(skb, &tunnel, &inner, pod, flow);
 	if (handover != HANDOVER_NONE)
 		return hand_over(skb, DIRECTION_FROM_UNDERLAY, handover);
 	if (!ecn_decapsulated(tunnel.tos, inner.tos, &tos))

@@ -49,7 +49,7 @@ int to_overlay(struct __sk_buff *skb)
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_UNSUPPORTED_ETHERTYPE);
-	if (!make_linear(skb, ETH_HLEN + PARSED_LENGTH))
+	if (!pull_ipv4(skb, ETH_HLEN))
 		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_TRUNCATED);
 	drop = parse_ipv4(skb, ETH_HLEN, skb->len, &packet);
 	if (drop != DROP_NONE)
@@ -115,8 +115,7 @@ int from_overlay(struct __sk_buff *skb)
 	enum drop_reason drop;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present ||
-	    !make_linear(skb, ETH_HLEN + PARSED_LENGTH) ||
-	    parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE)
+	    !pull_ipv4(skb, ETH_HLEN) || parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE)
 		return drop_packet(skb, DIRECTION_FROM_OVERLAY, DROP_BAD_INNER_FRAME);
 	drop = check_tunnel_key(skb, &packet);
 	if (drop != DROP_NONE)

@@ -31,7 +31,7 @@ int to_pod(struct __sk_buff *skb)
 	struct packet packet = {};
 	struct flow_key receiver;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || !make_linear(skb, ETH_HLEN + PARSED_LENGTH))
+	if (skb->protocol != bpf_htons(ETH_P_IP) || !pull_ipv4(skb, ETH_HLEN))
 		return VERDICT_PASS;
 	if (parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE || !packet.has_flow)
 		return VERDICT_PASS;

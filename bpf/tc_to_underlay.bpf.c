@@ -50,7 +50,7 @@ int to_underlay(struct __sk_buff *skb)
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) || is_from_this_node(skb))
 		return VERDICT_PASS;
-	if (!make_linear(skb, ETH_HLEN + PARSED_LENGTH))
+	if (!pull_ipv4(skb, ETH_HLEN))
 		return VERDICT_PASS;
 	if (parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE ||
 	    !bpf_map_lookup_elem(&pods_by_ipv4, &packet.source))

@@ -19,14 +19,28 @@ static __always_inline void *packet_bytes(struct __sk_buff *skb, __u32 offset, _
 	return data + offset;
 }
 
+/* How many bytes of the packet are linear. Read apart from packet_bytes: a difference needs 32 bits
+ * of the two pointers, and what clang has once cut to 32 bits is no pointer any more to the
+ * verifier. */
+static __always_inline __u32 linear_length(struct __sk_buff *skb)
+{
+	__u64 data, data_end;
+
+	asm volatile("%0 = *(u32 *)(%2 + %3)\n"
+		     "%1 = *(u32 *)(%2 + %4)"
+		     : "=&r"(data), "=&r"(data_end)
+		     : "r"(skb), "i"(offsetof(struct __sk_buff, data)),
+		       "i"(offsetof(struct __sk_buff, data_end)));
+	return data_end - data;
+}
+
 /* Makes the packet's first `length` bytes linear, or all of it when it is shorter. False: out of
  * memory. */
 static __always_inline bool make_linear(struct __sk_buff *skb, __u32 length)
 {
-	__u32 linear = (long)skb->data_end - (long)skb->data;
 	__u32 wanted = length < skb->len ? length : skb->len;
 
-	return linear >= wanted || bpf_skb_pull_data(skb, wanted) == 0;
+	return linear_length(skb) >= wanted || bpf_skb_pull_data(skb, wanted) == 0;
 }
 
 #endif

@@ -59,6 +59,7 @@ struct packet {
 	__u8 kind;	  /* enum packet_kind */
 	bool is_fragment; /* first or later */
 	bool has_options;
+	bool pushes;   /* TCP PSH: the sender has nothing more to say for now */
 	bool has_flow; /* `flow` and `kind` are known: not of a later fragment, nor of a packet with
 			  options */
 };
@@ -159,6 +160,7 @@ static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset,
 		packet->kind = tcp->syn && !tcp->ack ? PACKET_OPENING : PACKET_MIDFLOW;
 		packet->flow.source_port = tcp->source;
 		packet->flow.destination_port = tcp->dest;
+		packet->pushes = tcp->psh;
 		header_length = tcp->doff * 4;
 	} else if (packet->flow.protocol == IPPROTO_UDP || packet->flow.protocol == IPPROTO_SCTP) {
 		if (!parse_ports(skb, offset, &packet->flow))
@@ -209,8 +211,24 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 
 									 : DROP_TRUNCATED;
 }
 
-/* How much of a packet the parsers look at behind `offset` of its IPv4 header: an ICMP error's
- * quoted ports. */
-#define PARSED_LENGTH (2 * (IPV4_HEADER_LENGTH + sizeof(struct icmp_header)))
+/* How much of a packet the parsers look at behind `offset` of its IPv4 header: a TCP header, and of
+ * an ICMP error the quoted ports. */
+#define PARSED_LENGTH	   (IPV4_HEADER_LENGTH + sizeof(struct tcphdr))
+#define PARSED_ICMP_LENGTH (2 * (IPV4_HEADER_LENGTH + sizeof(struct icmp_header)))
+
+/*
+ * Makes linear what parse_ipv4 reads of the packet whose IPv4 header is at `offset`, and no more: a
+ * TCP segment that carries its payload in pages is linear so far already, and pulling payload out
+ * of them costs a tenth of a bulk transfer. False: out of memory.
+ */
+static __always_inline bool pull_ipv4(struct __sk_buff *skb, __u32 offset)
+{
+	const struct iphdr *ip;
+
+	if (!make_linear(skb, offset + PARSED_LENGTH))
+		return false;
+	ip = packet_bytes(skb, offset, sizeof(*ip));
+	return !ip || ip->protocol != IPPROTO_ICMP || make_linear(skb, offset + PARSED_ICMP_LENGTH);
+}
 
 #endif

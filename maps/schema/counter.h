@@ -31,7 +31,8 @@ enum direction {
 	X(HOST_TO_OVERLAY, "host-to-overlay")                                                      \
 	X(OVERLAY_TO_HOST, "overlay-to-host")                                                      \
 	X(STACK_TO_OVERLAY, "stack-to-overlay")                                                    \
-	X(ARP_ANSWERED, "arp-answered")
+	X(ARP_ANSWERED, "arp-answered")                                                            \
+	X(BULK_TO_OVERLAY_DEVICE, "bulk-to-overlay-device")
 
 enum forward_path {
 #define X(name, text) PATH_##name,

@@ -35,9 +35,11 @@ enum flow_pending {
 
 /* Value of flow_owners. */
 struct flow_entry {
-	__u8 owner;   /* enum flow_owner */
-	__u8 pending; /* enum flow_pending, bits; meaningful while undecided */
-	__u8 pad[2];
+	__u8 owner;    /* enum flow_owner */
+	__u8 pending;  /* enum flow_pending, bits; meaningful while undecided */
+	__u8 unmerged; /* TCP segments of a bulk transfer that came to the pod one by one, in a row
+			*/
+	__u8 pad;
 };
 
 _Static_assert(sizeof(struct flow_key) == 16, "no implicit padding");

@@ -138,6 +138,12 @@ Result<void> prepare_tcp(const Fd& socket) {
             return fail_errno(errno, "set a socket's time-out");
         }
     }
+    // A machine's default may pace by a model of the wire (bbr), and then the model is what gets measured.
+    constexpr std::string_view congestion_control = "cubic";
+    if (::setsockopt(socket.get(), IPPROTO_TCP, TCP_CONGESTION, congestion_control.data(), congestion_control.size()) !=
+        0) {
+        return fail_errno(errno, "set congestion control {}", congestion_control);
+    }
     return set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
