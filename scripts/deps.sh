@@ -3,6 +3,10 @@
 # Installs the Debian packages that building, running and testing podlane need.
 # Fast when nothing is missing: then it neither updates lists nor asks the mirror.
 set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=scripts/lib/apt.sh
+source "$project_dir/scripts/lib/apt.sh"
 
 packages=(
   # build
@@ -12,6 +16,7 @@ packages=(
   libclang-rt-19-dev
   # run and test
   containernetworking-plugins iproute2 iptables nftables conntrack iputils-ping iputils-arping
+  qemu-system-x86 busybox-static cpio xz-utils
   tcpdump ethtool util-linux procps kmod python3 python3-yaml python3-scapy shellcheck curl ca-certificates
 )
 # Newer than Debian 12 has them: libbpf >= 1.4 (TCX links), the bpftool that writes skeletons for it, kernel headers.
@@ -35,8 +40,7 @@ if [[ ${#missing[@]} -eq 0 && $need_backports == false ]]; then
   exit 0
 fi
 if [[ $(id -u) -ne 0 ]]; then
-  echo "scripts/deps.sh: must run as root to install: ${missing[*]} ${backported[*]}" >&2
-  exit 1
+  die "must run as root to install: ${missing[*]} ${backported[*]}"
 fi
 
 export DEBIAN_FRONTEND=noninteractive
@@ -47,14 +51,8 @@ options=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
 # apt with the configured sources and, beside them, the release's backports from the same mirror. The extra
 # source lives in a state of our own, so that the machine's apt configuration stays as it is.
 with_backports() {
-  local mirror keyring state=/var/cache/podlane/apt
-  # shellcheck disable=SC2016 # the names are apt's
-  mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
-    awk -v release="$codename" '$2 == release { print $1; exit }')
-  if [[ -z $mirror ]]; then
-    echo "scripts/deps.sh: no apt source for Debian $codename is configured" >&2
-    exit 1
-  fi
+  local mirror keyring state=$apt_state_root/backports
+  mirror=$(debian_mirror)
   keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   mkdir -p "$state/lists/partial"
   printf 'deb [signed-by=%s] %s %s main\ndeb [signed-by=%s] %s %s-backports main\n' \

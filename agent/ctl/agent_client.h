@@ -26,8 +26,8 @@ struct AgentCall {
 // user, 0 anything else.
 class AgentClient {
 public:
-    AgentClient(std::filesystem::path run_dir, std::chrono::milliseconds timeout)
-        : socket_(std::move(run_dir) / "agent.sock"), timeout_(timeout) {}
+    AgentClient(const std::filesystem::path& run_dir, std::chrono::milliseconds timeout)
+        : socket_(run_dir / "agent.sock"), timeout_(timeout) {}
 
     [[nodiscard]] Result<AgentReply> call(const AgentCall& call) const;
     [[nodiscard]] const std::filesystem::path& socket() const { return socket_; }

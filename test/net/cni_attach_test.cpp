@@ -96,7 +96,7 @@ TEST_F(CniAttachTest, Add_LeavesARecordForRootOnly) {
     ASSERT_EQ(pods.size(), 1U);
     EXPECT_EQ(pods[0]["namespace"], "default");
     EXPECT_EQ(pods[0]["name"], "c1");
-    EXPECT_EQ(pods[0]["ip"].get<std::string>() + "/32", result["ips"][0]["address"]);
+    EXPECT_EQ(pods[0]["ip"].get<std::string>() + "/32", result["ips"][0]["address"].get<std::string>());
     EXPECT_TRUE(runtime().call("DEL", container).ok());
     EXPECT_FALSE(std::filesystem::exists(record(container)));
 }

@@ -144,6 +144,10 @@ TYPED_TEST(MapTypeTest, UpdateModes_AreTheKernels) {
     const auto value = value_number<TypeParam>(1);
     if (!is_array(TypeParam::type)) {
         const auto absent = map.update(key, value, UpdateMode::existing);
+        if (absent && TypeParam::type == BPF_MAP_TYPE_LPM_TRIE) {
+            // Until commit eae6a075e953 (Linux 6.13, and stable branches since); podlane asks for no mode there.
+            GTEST_SKIP() << "this kernel's LPM tries take every update mode for BPF_ANY";
+        }
         ASSERT_FALSE(absent.has_value());
         EXPECT_EQ(absent.error().code, ENOENT);
         EXPECT_TRUE(map.update(key, value, UpdateMode::new_only).has_value());

@@ -176,7 +176,7 @@ protected:
         const auto version = fmt::format("..2026_{}", ++version_);
         fs::create_directories(root_ / "mount" / version);
         for (const auto& [name, text] : files) {
-            write("mount/" + version + "/" + name, text);
+            write(fmt::format("mount/{}/{}", version, name), text);
         }
         fs::create_symlink(version, root_ / "mount/..data_tmp");
         const auto old = version_ > 1 ? fs::read_symlink(root_ / "mount/..data") : fs::path();

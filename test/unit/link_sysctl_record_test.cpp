@@ -18,8 +18,9 @@ using Values = std::map<std::string, std::string>;
 
 class LinkSysctlRecordTest : public testing::Test {
 protected:
-    LinkSysctlRecordTest() : record_(path()) { std::filesystem::create_directories(folder()); }
-    ~LinkSysctlRecordTest() override { std::filesystem::remove_all(folder()); }
+    LinkSysctlRecordTest() : record_(path()) {}
+    void SetUp() override { std::filesystem::create_directories(folder()); }
+    void TearDown() override { std::filesystem::remove_all(folder()); }
 
     static std::filesystem::path folder() {
         return std::filesystem::temp_directory_path() / fmt::format("podlane-sysctl-record-{}", ::getpid());

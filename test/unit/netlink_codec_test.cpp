@@ -80,7 +80,7 @@ public:
         part.header().nlmsg_len = static_cast<std::uint32_t>(size);
         return part;
     }
-    nlmsghdr& header() { return *static_cast<nlmsghdr*>(static_cast<void*>(bytes_.data())); }
+    nlmsghdr& header() { return *reinterpret_cast<nlmsghdr*>(bytes_.data()); }
     [[nodiscard]] std::size_t size() const { return bytes_.size(); }
 
 private:

@@ -15,7 +15,6 @@ namespace podlane {
 namespace {
 
 using test::kube_api_body;
-using test::kube_api_path;
 using test::kube_api_text;
 using testing::AllOf;
 using testing::ElementsAre;
@@ -48,6 +47,7 @@ std::vector<Object> without_origins(std::vector<Object> objects) {
     return objects;
 }
 
+// NOLINTNEXTLINE(readability-identifier-naming): reads like googletest's own matchers
 MATCHER_P(Named, name, "") {
     return arg.name == name;
 }
@@ -370,7 +370,7 @@ const auto bad_texts = std::to_array<BadText>({
     {"cut_after_kind", "apiVersion: v1\nkind: NodeList\n", "state:1: NodeList without items"},
     {"cut_after_items", "apiVersion: v1\nkind: NodeList\nitems:\n", "items has no value"},
     {"items_number", "kind: List\nitems: 5\n", "state:2: items must be a list, not a number"},
-    {"array", "[{\"kind\":\"Node\"}]", "state:1: a list is no Kubernetes object"},
+    {"array", R"([{"kind":"Node"}])", "state:1: a list is no Kubernetes object"},
     {"text", "hello\n", "state:1: a plain value is no Kubernetes object"},
 });
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "test/net/harness/sandbox.h"
+#include "test/support/ktap.h"
 
 namespace {
 
@@ -21,6 +22,7 @@ private:
 int main(int argc, char** argv) {
     testing::InitGoogleMock(&argc, argv);
     if (!testing::GTEST_FLAG(list_tests)) {
+        podlane::test::report_as_ktap();
         if (auto entered = podlane::net::enter_sandbox(); !entered) {
             testing::UnitTest::GetInstance()->listeners().Append(new NeedsSandbox(entered.error().message));
         }

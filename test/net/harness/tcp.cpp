@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <future>
 #include <map>
@@ -139,10 +140,16 @@ std::string echo_message(const Fd& client, const Fd& server, unsigned number) {
     return {};
 }
 
+std::uint64_t at_most_bulk_limit(std::uint64_t bytes) {
+    const char* limit = std::getenv("PODLANE_TEST_BULK_LIMIT");
+    return limit == nullptr ? bytes : std::min<std::uint64_t>(bytes, std::strtoull(limit, nullptr, 10));
+}
+
 }  // namespace
 
-Outcome exchange_tcp(const Endpoint& client, const Endpoint& server, std::uint64_t bytes,
+Outcome exchange_tcp(const Endpoint& client, const Endpoint& server, std::uint64_t wanted_bytes,
                      std::chrono::seconds timeout) {
+    const std::uint64_t bytes = at_most_bulk_limit(wanted_bytes);
     const Fd listener = server_socket(*server.ns, server.address, SOCK_STREAM, timeout);
     const SocketAddress address = local_address(listener);
     auto serving = std::async(std::launch::async, [&] { return serve_one(listener, bytes, timeout); });

@@ -30,7 +30,8 @@ struct Outcome {
 };
 
 // Sends `bytes` of a stream in which every word depends on its position, compares it at the server, and the same in
-// the other direction over the same connection. `timeout` is for one step without progress.
+// the other direction over the same connection. `timeout` is for one step without progress. An emulated machine takes
+// seconds for ten megabytes: $PODLANE_TEST_BULK_LIMIT is the most that is sent, bytes.
 [[nodiscard]] Outcome exchange_tcp(const Endpoint& client, const Endpoint& server, std::uint64_t bytes,
                                    std::chrono::seconds timeout = std::chrono::seconds(10));
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -47,7 +48,8 @@ void UdpStream::send_numbers(const std::stop_token& stop) {
         // An error (the ICMP answer to an earlier datagram) costs this one, and that counts as lost.
         ::send(client_.get(), &number, sizeof(number), 0);
         ++sent_;
-        next += 1ms;
+        // A machine that was away for a while does not catch up in a burst that no socket buffer holds.
+        next = std::max(next + 1ms, std::chrono::steady_clock::now());
         std::this_thread::sleep_until(next);
     }
 }

@@ -3,16 +3,15 @@
 
 #include <chrono>
 #include <thread>
-#include <utility>
 
 namespace podlane::net {
 
 // Asks `predicate` until it holds or `timeout` is over; the last answer counts.
 template <typename Predicate>
-[[nodiscard]] bool wait_until(Predicate&& predicate, std::chrono::milliseconds timeout,
+[[nodiscard]] bool wait_until(Predicate predicate, std::chrono::milliseconds timeout,
                               std::chrono::milliseconds interval = std::chrono::milliseconds(20)) {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
-    while (!std::forward<Predicate>(predicate)()) {
+    while (!predicate()) {
         if (std::chrono::steady_clock::now() >= deadline) {
             return false;
         }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "test/prog/harness/sandbox.h"
+#include "test/support/ktap.h"
 
 namespace {
 
@@ -20,6 +21,7 @@ private:
 int main(int argc, char** argv) {
     testing::InitGoogleTest(&argc, argv);
     if (!testing::GTEST_FLAG(list_tests)) {
+        podlane::test::report_as_ktap();
         if (auto entered = podlane::prog::enter_sandbox(); !entered) {
             testing::UnitTest::GetInstance()->listeners().Append(new NeedsSandbox(entered.error().message));
         }
