@@ -145,7 +145,7 @@ TYPED_TEST(MapTypeTest, UpdateModes_AreTheKernels) {
     if (!is_array(TypeParam::type)) {
         const auto absent = map.update(key, value, UpdateMode::existing);
         if (absent && TypeParam::type == BPF_MAP_TYPE_LPM_TRIE) {
-            // Until commit eae6a075e953 (Linux 6.13, and stable branches since); podlane asks for no mode there.
+            // Until Linux 6.13, and stable branches of its time; podlane asks for no mode there.
             GTEST_SKIP() << "this kernel's LPM tries take every update mode for BPF_ANY";
         }
         ASSERT_FALSE(absent.has_value());
