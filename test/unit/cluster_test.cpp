@@ -15,7 +15,6 @@
 namespace podlane {
 namespace {
 
-using testing::Contains;
 using testing::ElementsAre;
 using testing::Eq;
 using testing::HasSubstr;
@@ -67,6 +66,7 @@ Cluster decide(const std::vector<NodeObject>& nodes, const Cluster& previous = {
 
 std::vector<std::string> names(const Cluster& cluster) {
     std::vector<std::string> result;
+    result.reserve(cluster.nodes.size());
     for (const auto& [name, node] : cluster.nodes) {
         result.push_back(name);
     }
@@ -75,6 +75,7 @@ std::vector<std::string> names(const Cluster& cluster) {
 
 std::vector<std::string> lines(const Cluster& cluster) {
     std::vector<std::string> result;
+    result.reserve(cluster.warnings.size());
     for (const auto& warning : cluster.warnings) {
         result.push_back(warning.to_string());
     }

@@ -24,7 +24,7 @@ Fd timed_socket(int type, std::chrono::milliseconds timeout) {
 }
 
 template <typename Call>
-SocketAddress address_by(Call&& call, const Fd& socket) {
+SocketAddress address_by(Call call, const Fd& socket) {
     sockaddr_in address{};
     socklen_t size = sizeof(address);
     if (call(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {

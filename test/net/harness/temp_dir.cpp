@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <ranges>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -44,8 +45,8 @@ TempDir::TempDir(std::string_view label) {
 
 TempDir::~TempDir() {
     const auto mounts = mounts_below(path_);
-    for (auto point = mounts.rbegin(); point != mounts.rend(); ++point) {
-        ::umount2(point->c_str(), MNT_DETACH);
+    for (const auto& point : std::ranges::reverse_view(mounts)) {
+        ::umount2(point.c_str(), MNT_DETACH);
     }
     std::error_code error;
     std::filesystem::remove_all(path_, error);
