@@ -4,7 +4,6 @@
 #include <net/if.h>
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 
 #include <arpa/inet.h>
@@ -252,7 +251,7 @@ TEST(MapBatchTest, TypeWithoutBatchInTheKernel_WorksElementByElement) {
     const auto loopback = if_nametoindex("lo");
     auto map = new_map<DeviceSpec>();
     std::vector<__u32> keys(DeviceSpec::capacity);
-    std::iota(keys.begin(), keys.end(), 100U);
+    std::ranges::generate(keys, [next = 100U]() mutable { return next++; });
     const std::vector<DeviceValue> values(keys.size(), DeviceValue{loopback});
     ASSERT_TRUE(map.update_all(keys, values).has_value());
     const auto entries = map.entries();

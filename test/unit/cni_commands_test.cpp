@@ -36,18 +36,18 @@ public:
     explicit ScriptedLinks(Script& script) : script_(script) {}
     Result<bool> exists(const std::string&, const std::string&) override {
         const auto done = script_.step("link exists");
-        return done ? Result<bool>(exists_) : std::unexpected(done.error());
+        return done ? Result<bool>(present) : std::unexpected(done.error());
     }
     Result<void> create(const Attachment& attachment) override {
-        created_ = attachment;
+        created = attachment;
         return script_.step("link create");
     }
     Result<void> remove(const Endpoint& endpoint) override { return script_.step("link remove", endpoint.id()); }
-    Result<std::vector<std::string>> differences(const Attachment&) override { return differences_; }
+    Result<std::vector<std::string>> differences(const Attachment&) override { return found_differences; }
 
-    bool exists_ = false;
-    Attachment created_;
-    std::vector<std::string> differences_;
+    bool present = false;
+    Attachment created;
+    std::vector<std::string> found_differences;
 
 private:
     Script& script_;
@@ -57,8 +57,8 @@ class ScriptedIpam final : public Ipam {
 public:
     explicit ScriptedIpam(Script& script) : script_(script) {}
     Outcome<IpamResult> add(const AttachmentKey& who, std::span<const Ipv4Prefix>) override {
-        auto result = next_;
-        next_.ip = Ipv4Address::from_host(next_.ip.host() + 1);
+        auto result = next;
+        next.ip = Ipv4Address::from_host(next.ip.host() + 1);
         const auto done = script_.outcome("ipam add", who.container_id);
         return done ? Outcome<IpamResult>(result) : std::unexpected(done.error());
     }
@@ -67,13 +67,13 @@ public:
     }
     Outcome<void> remove(const AttachmentKey& who) override { return script_.outcome("ipam remove", who.container_id); }
     Outcome<void> check(const AttachmentKey& who) override { return script_.outcome("ipam check", who.container_id); }
-    std::vector<AttachmentKey> holders() override { return holders_; }
-    Outcome<void> status() override { return status_.code == 0 ? Outcome<void>() : std::unexpected(status_); }
+    std::vector<AttachmentKey> holders() override { return listed; }
+    Outcome<void> status() override { return answer.code == 0 ? Outcome<void>() : std::unexpected(answer); }
     Outcome<void> collect_garbage() override { return script_.outcome("ipam gc"); }
 
-    IpamResult next_{*Ipv4Address::parse("10.244.1.2"), Ipv4Address::parse("10.244.1.1").value(), {}, {}};
-    std::vector<AttachmentKey> holders_;
-    Failure status_;
+    IpamResult next{*Ipv4Address::parse("10.244.1.2"), Ipv4Address::parse("10.244.1.1").value(), {}, {}};
+    std::vector<AttachmentKey> listed;
+    Failure answer;
 
 private:
     Script& script_;
@@ -89,16 +89,16 @@ public:
     }
     Outcome<std::optional<Endpoint>> endpoint(const std::string&) override {
         const auto done = script_.outcome("agent endpoint");
-        return done ? Outcome<std::optional<Endpoint>>(known_) : std::unexpected(done.error());
+        return done ? Outcome<std::optional<Endpoint>>(known) : std::unexpected(done.error());
     }
-    Outcome<std::vector<Endpoint>> endpoints() override { return endpoints_; }
+    Outcome<std::vector<Endpoint>> endpoints() override { return recorded; }
     Outcome<void> add_endpoint(const Endpoint& endpoint) override {
         return script_.outcome("agent add", endpoint.id());
     }
     Outcome<void> remove_endpoint(const std::string& id) override { return script_.outcome("agent remove", id); }
 
-    std::vector<Endpoint> endpoints_;
-    std::optional<Endpoint> known_;
+    std::vector<Endpoint> recorded;
+    std::optional<Endpoint> known;
 
 private:
     Script& script_;
@@ -144,7 +144,7 @@ TEST_F(CniCommandsTest, Add_AsksTheAgentBeforeAnythingIsMade) {
 
 TEST_F(CniCommandsTest, Add_FillsTheWholeRecord) {
     ASSERT_TRUE(run_add());
-    const auto& endpoint = links_.created_.endpoint;
+    const auto& endpoint = links_.created.endpoint;
     EXPECT_EQ(endpoint.to_json(), json({{"containerID", "c1"},
                                         {"ifName", "eth0"},
                                         {"netns", "/run/netns/a"},
@@ -164,38 +164,38 @@ TEST_F(CniCommandsTest, Add_FillsTheWholeRecord) {
 TEST_F(CniCommandsTest, MtuAndDnsOfTheConfiguration_ComeBeforeTheOthers) {
     config_.mtu = 1400;
     config_.dns = {{"domain", "lan"}};
-    ipam_.next_.dns = {{"domain", "wan"}};
+    ipam_.next.dns = {{"domain", "wan"}};
     const auto result = run_add();
     ASSERT_TRUE(result);
-    EXPECT_EQ(links_.created_.endpoint.mtu, 1400U);
+    EXPECT_EQ(links_.created.endpoint.mtu, 1400U);
     EXPECT_EQ((*result)["dns"]["domain"], "lan");
 }
 
 TEST_F(CniCommandsTest, IpamRoutesWithoutADefault_GetOne) {
     Route services;
     services.destination = *Ipv4Prefix::parse("10.96.0.0/12");
-    ipam_.next_.routes = {services};
+    ipam_.next.routes = {services};
     ASSERT_TRUE(run_add());
-    ASSERT_EQ(links_.created_.routes.size(), 2U);
-    EXPECT_EQ(links_.created_.routes[1].destination, Ipv4Prefix());
+    ASSERT_EQ(links_.created.routes.size(), 2U);
+    EXPECT_EQ(links_.created.routes[1].destination, Ipv4Prefix());
 }
 
 TEST_F(CniCommandsTest, IpamRoutesWithADefault_StayAsTheyAre) {
     Route own;
     own.gateway = *Ipv4Address::parse("10.244.1.9");
-    ipam_.next_.routes = {own};
+    ipam_.next.routes = {own};
     ASSERT_TRUE(run_add());
-    EXPECT_EQ(links_.created_.routes, std::vector{own});
+    EXPECT_EQ(links_.created.routes, std::vector{own});
 }
 
 TEST_F(CniCommandsTest, IpamWithoutGateway_GetsTheFirstAddressOfThePodCidr) {
-    ipam_.next_.gateway.reset();
+    ipam_.next.gateway.reset();
     ASSERT_TRUE(run_add());
-    EXPECT_EQ(links_.created_.endpoint.gateway.to_string(), "10.244.1.1");
+    EXPECT_EQ(links_.created.endpoint.gateway.to_string(), "10.244.1.1");
 }
 
 TEST_F(CniCommandsTest, IpamWithoutGatewayOutsideThePodCidr_IsAConfigurationError) {
-    ipam_.next_ = {*Ipv4Address::parse("192.168.9.5"), std::nullopt, {}, {}};
+    ipam_.next = {*Ipv4Address::parse("192.168.9.5"), std::nullopt, {}, {}};
     EXPECT_EQ(run_add().error().code, 7U);
     EXPECT_EQ(script_.journal.back(), "ipam remove c1");
 }
@@ -248,7 +248,7 @@ TEST_F(CniCommandsTest, SandboxThatCannotBeUsed_HasACodeOfItsOwn) {
 }
 
 TEST_F(CniCommandsTest, InterfaceThatExists_IsRefusedBeforeAnythingIsMade) {
-    links_.exists_ = true;
+    links_.present = true;
     const auto result = run_add();
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().message, "interface eth0 exists in /run/netns/a already");
@@ -263,13 +263,13 @@ TEST_F(CniCommandsTest, PrevResultWithOurInterface_IsNotAdoptedYet) {
 
 // The store of addresses was lost, the pods were not.
 TEST_F(CniCommandsTest, AddressThatARunningPodHas_GoesBackToThatPod) {
-    agent_.endpoints_ = {endpoint_of("old", "podlane", "10.244.1.2"), endpoint_of("c1", "podlane", "10.244.1.3")};
+    agent_.recorded = {endpoint_of("old", "podlane", "10.244.1.2"), endpoint_of("c1", "podlane", "10.244.1.3")};
     const auto result = run_add();
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_THAT(script_.journal,
                 ElementsAre("link exists", "agent network", "ipam add c1", "ipam remove c1",
                             "ipam reserve old 10.244.1.2", "ipam add c1", "link create", "agent add c1-eth0"));
-    EXPECT_EQ(links_.created_.endpoint.ip.to_string(), "10.244.1.3");
+    EXPECT_EQ(links_.created.endpoint.ip.to_string(), "10.244.1.3");
 }
 
 TEST_F(CniCommandsTest, Del_NeedsNoPrevResultAndGoesOnAfterFailures) {
@@ -283,7 +283,7 @@ TEST_F(CniCommandsTest, Del_NeedsNoPrevResultAndGoesOnAfterFailures) {
 
 TEST_F(CniCommandsTest, Check_AcceptsWhatAddReported) {
     config_.prev_result = *run_add();
-    agent_.known_ = links_.created_.endpoint;
+    agent_.known = links_.created.endpoint;
     script_.journal.clear();
     const auto checked = check(invocation_, config_, ports_);
     EXPECT_TRUE(checked) << checked.error().message;
@@ -292,9 +292,9 @@ TEST_F(CniCommandsTest, Check_AcceptsWhatAddReported) {
 
 TEST_F(CniCommandsTest, Check_NamesEveryDifference) {
     config_.prev_result = *run_add();
-    agent_.known_ = links_.created_.endpoint;
-    agent_.known_->ip = *Ipv4Address::parse("10.244.1.99");
-    links_.differences_ = {"interface eth0 is down"};
+    agent_.known = links_.created.endpoint;
+    agent_.known->ip = *Ipv4Address::parse("10.244.1.99");
+    links_.found_differences = {"interface eth0 is down"};
     const auto checked = check(invocation_, config_, ports_);
     ASSERT_FALSE(checked);
     EXPECT_EQ(checked.error().code, 101U);
@@ -311,7 +311,7 @@ TEST_F(CniCommandsTest, CheckWithTheAgentAway_IsCode11UnlessSomethingIsWrong) {
     config_.prev_result = *run_add();
     script_.failing["agent endpoint"] = ECONNREFUSED;
     EXPECT_EQ(check(invocation_, config_, ports_).error().code, 11U);
-    links_.differences_ = {"interface eth0 is down"};
+    links_.found_differences = {"interface eth0 is down"};
     const auto checked = check(invocation_, config_, ports_);
     EXPECT_EQ(checked.error().code, 101U);
     EXPECT_EQ(checked.error().message, "interface eth0 is down; agent endpoint: Connection refused");
@@ -323,9 +323,9 @@ TEST_F(CniCommandsTest, CheckWithoutPrevResult_IsAConfigurationError) {
 
 TEST_F(CniCommandsTest, Gc_RemovesWhatIsNotListedOfThisNetworkOnly) {
     config_.valid_attachments = {{"alive", "eth0", ""}};
-    agent_.endpoints_ = {endpoint_of("alive", "podlane", "10.244.1.2"), endpoint_of("stale", "podlane", "10.244.1.3"),
-                         endpoint_of("other", "lan", "10.244.1.4")};
-    ipam_.holders_ = {{"alive", "eth0", ""}, {"stale", "eth0", ""}, {"half", "eth0", ""}};
+    agent_.recorded = {endpoint_of("alive", "podlane", "10.244.1.2"), endpoint_of("stale", "podlane", "10.244.1.3"),
+                       endpoint_of("other", "lan", "10.244.1.4")};
+    ipam_.listed = {{"alive", "eth0", ""}, {"stale", "eth0", ""}, {"half", "eth0", ""}};
     EXPECT_TRUE(collect_garbage(config_, ports_));
     EXPECT_THAT(script_.journal,
                 ElementsAre("agent remove stale-eth0", "link remove stale-eth0", "ipam remove stale",
@@ -333,7 +333,7 @@ TEST_F(CniCommandsTest, Gc_RemovesWhatIsNotListedOfThisNetworkOnly) {
 }
 
 TEST_F(CniCommandsTest, Gc_GoesOnAfterAFailureAndReportsIt) {
-    agent_.endpoints_ = {endpoint_of("s1", "podlane", "10.244.1.2"), endpoint_of("s2", "podlane", "10.244.1.3")};
+    agent_.recorded = {endpoint_of("s1", "podlane", "10.244.1.2"), endpoint_of("s2", "podlane", "10.244.1.3")};
     script_.failing["link remove"] = EPERM;
     const auto collected = collect_garbage(config_, ports_);
     ASSERT_FALSE(collected);
@@ -343,9 +343,9 @@ TEST_F(CniCommandsTest, Gc_GoesOnAfterAFailureAndReportsIt) {
 
 TEST_F(CniCommandsTest, Status_Is50WhenTheAgentOrTheIpamPluginCannotServe) {
     EXPECT_TRUE(status(ports_));
-    ipam_.status_ = {7, "not on CNI_PATH", ""};
+    ipam_.answer = {7, "not on CNI_PATH", ""};
     EXPECT_EQ(status(ports_).error().code, 50U);
-    ipam_.status_ = {51, "limited", ""};
+    ipam_.answer = {51, "limited", ""};
     EXPECT_EQ(status(ports_).error().code, 51U);
     script_.failing["agent network"] = ECONNREFUSED;
     EXPECT_EQ(status(ports_).error().code, 50U);

@@ -196,6 +196,7 @@ TEST_F(HttpServerTest, OverTheConnectionLimit_TheNextIsServedWhenOneGoes) {
 TEST_F(HttpServerTest, ManyParallelCalls_AreAllAnswered) {
     serve();
     std::vector<std::future<long>> calls;
+    calls.reserve(50);
     for (int i = 0; i < 50; ++i) {
         calls.push_back(std::async(std::launch::async, [&] { return call({.path = "/v1/status"}).status; }));
     }

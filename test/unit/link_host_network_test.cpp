@@ -10,7 +10,6 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
-using testing::Not;
 
 Ipv4Prefix prefix(std::string_view text) {
     return Ipv4Prefix::parse(text).value();

@@ -123,6 +123,7 @@ TEST(LinkOverlayTest, NoDevice_IsCreated) {
 
 std::vector<std::string> labels(const std::vector<netlink::Message>& requests) {
     std::vector<std::string> texts;
+    texts.reserve(requests.size());
     for (const auto& request : requests) {
         texts.push_back(request.label());
     }
