@@ -7,7 +7,6 @@ namespace podlane::prog {
 namespace {
 
 const Tcp syn{40000, 80, tcp_flag::syn};
-constexpr std::uint32_t fast_path_mark = 0x504c4e45;
 constexpr std::uint32_t kube_proxy_mark = 0x4000;
 
 // What the host sends to remote pods: the MACs are the device's affair.

@@ -59,6 +59,13 @@ testing::AssertionResult comes_to(Node& node, const At& at, const Bytes& packet,
     return are_counted(actually_counted, counted);
 }
 
+testing::AssertionResult takes_the_overlay_device(Node& node, const At& at, const Frame& sent) {
+    Frame expected = sent;
+    expected.ip.ttl -= 1;
+    return comes_to(node, at, bytes(sent), {Verdict::redirect, bytes(expected), fast_path_mark},
+                    once(counter_of(PATH_POD_TO_OVERLAY), bytes(sent)));
+}
+
 testing::AssertionResult ProgTest::drops(const At& at, const Bytes& packet, drop_reason reason) {
     return comes_to(node(), at, packet, {Verdict::drop, packet, at.mark},
                     once(counter_of(reason, direction_of(at.hook)), packet));
@@ -84,6 +91,9 @@ testing::AssertionResult ProgTest::goes_into_the_overlay(const At& at, const Byt
 
 testing::AssertionResult ProgTest::encapsulates(const At& at, const Frame& sent, const Member& to) {
     constexpr std::uint16_t first_dynamic_port = 49152;
+    if (!kernel_writes_outer_headers()) {
+        return takes_the_overlay_device(node(), at, sent);
+    }
     const Bytes packet = bytes(sent);
     const Outcome actual = node().run(at, packet);
     const Counted counted = node().counted();

@@ -21,6 +21,9 @@ inline const At underlay_out{Hook::to_underlay, "eth1"};
 inline const At overlay_in{Hook::from_overlay, overlay_device};
 inline const At overlay_out{Hook::to_overlay, overlay_device};
 
+// Set by from-pod on what lacks nothing but outer headers.
+inline constexpr std::uint32_t fast_path_mark = 0x504c4e45;
+
 // The direction that a hook counts under.
 [[nodiscard]] direction direction_of(Hook hook);
 
@@ -43,10 +46,13 @@ protected:
                                                             forward_path path);
     // Sent into the overlay device by the underlay's, as it came.
     [[nodiscard]] static testing::AssertionResult goes_into_the_overlay(const At& at, const Bytes& packet);
-    // Encapsulated to the node, the mark cleared, from a source port of the dynamic range.
+    // Encapsulated to the node, the mark cleared, from a source port of the dynamic range; where the kernel cannot:
+    // sent into the overlay device.
     [[nodiscard]] static testing::AssertionResult encapsulates(const At& at, const Frame& sent, const Member& to);
 };
 
+// Routed, marked and sent into the overlay device, which writes the outer headers.
+[[nodiscard]] testing::AssertionResult takes_the_overlay_device(Node& node, const At& at, const Frame& sent);
 // The same for the programs of any node, and any outcome.
 [[nodiscard]] testing::AssertionResult comes_to(Node& node, const At& at, const Bytes& packet, const Outcome& expected,
                                                 const Counted& counted);

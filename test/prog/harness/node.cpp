@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "loader/probe.h"
 #include "maps/names.h"
 #include "test/prog/harness/devices.h"
 #include "test/prog/harness/sandbox.h"
@@ -88,6 +89,11 @@ std::string counter_of(forward_path path) {
 std::string to_string(const Flow& flow) {
     return fmt::format("{} {}:{} {}:{}", name_of(names::protocols, flow.protocol), flow.pod, flow.pod_port, flow.remote,
                        flow.remote_port);
+}
+
+bool kernel_writes_outer_headers() {
+    static const KernelFeatures features = must(probe_kernel());
+    return features.encapsulation == ENCAPSULATION_OWN_HEADERS;
 }
 
 Node::Node(std::string_view name, encapsulation encapsulation)

@@ -59,6 +59,9 @@ struct Flow {
 using Flows = std::map<std::string, std::string>;
 [[nodiscard]] std::string to_string(const Flow& flow);
 
+// Whether the programs can write outer headers on this kernel, or leave that to the overlay device.
+[[nodiscard]] bool kernel_writes_outer_headers();
+
 // The programs of one node of the cluster, with maps as its agent would fill them.
 class Node {
 public:
