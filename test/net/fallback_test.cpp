@@ -2,6 +2,10 @@
 // The ways that podlane takes where a kernel lacks something, on a kernel that need not lack it: --without-feature.
 //
 //   pod a, pod a2 --- node 1 (192.168.0.1) === VXLAN === node 2 (192.168.0.2) --- pod b
+#include <sys/utsname.h>
+
+#include <cstdio>
+
 #include <gmock/gmock.h>
 
 #include "test/net/harness/hooks.h"
@@ -54,6 +58,25 @@ TEST_P(FallbackTest, Status_IsOkAndNamesTheWays) {
         EXPECT_THAT(node(1).agentctl({"status"}).out, HasSubstr(line));
     }
     EXPECT_EQ(features.size(), 3U);
+}
+
+// What a mainline kernel has from some version on is found there. Older ones may have it too: distributions backport.
+TEST_P(FallbackTest, Features_AreFoundWhereTheKernelHasThem) {
+    utsname system{};
+    ASSERT_EQ(::uname(&system), 0);
+    unsigned major = 0;
+    unsigned minor = 0;
+    ASSERT_EQ(std::sscanf(system.release, "%u.%u", &major, &minor), 2) << system.release;
+    const auto features = features_of(node(1));
+    for (const auto& [feature, key, since, way] :
+         std::vector<std::tuple<std::string, std::string, std::pair<unsigned, unsigned>, std::string>>{
+             {"own-headers", "encapsulation", {5, 13}, "own headers"},
+             {"tcx", "hooks", {6, 6}, "tcx"},
+             {"cgroup-memory", "memory", {5, 11}, "cgroup"}}) {
+        if (std::pair(major, minor) >= since && !lacks(feature)) {
+            EXPECT_EQ(features.at(key), way) << system.release;
+        }
+    }
 }
 
 TEST_P(FallbackTest, EveryHook_RunsOneProgram) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/resource.h>
+
 #include <string>
 #include <vector>
 
@@ -24,8 +26,10 @@ protected:
     }
     // Where maps are charged to RLIMIT_MEMLOCK an agent has to raise it.
     static bool may_raise_the_memory_limit() {
-        const Namespace anywhere("limit");
-        return run(anywhere, {"prlimit", "--memlock=unlimited:unlimited", "true"}).ok();
+        rlimit limit{};
+        const rlimit unlimited{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+        return ::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && ::setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 &&
+               ::setrlimit(RLIMIT_MEMLOCK, &limit) == 0;
     }
     // What somebody does who upgrades the kernel, or podlane: the agent ends and another one takes over.
     static void restart_without(Node& node, std::vector<std::string> features) {
