@@ -15,6 +15,7 @@
 #include "agent/node/cleanup.h"
 #include "agent/node/node_agent.h"
 #include "agent/node/reload.h"
+#include "agent/node/requirements.h"
 #include "agent/node/signals.h"
 #include "agent/source/file_source.h"
 
@@ -61,6 +62,10 @@ private:
 
 // Runs until SIGTERM or SIGINT. Members are destroyed in reverse order: the loop goes last.
 Result<void> run_agent(const Invocation& invocation, const Config& config, char** arguments) {
+    const auto features = probe_node(invocation.without);
+    if (!features) {
+        return std::unexpected(features.error());
+    }
     if (auto made = make_run_directory(config.run_dir); !made) {
         return made;
     }
@@ -78,7 +83,7 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     if (!source) {
         return std::unexpected(source.error());
     }
-    auto agent = NodeAgent::create(**loop, **source, settings_of(config));
+    auto agent = NodeAgent::create(**loop, **source, settings_of(config), *features);
     if (!agent) {
         return std::unexpected(agent.error());
     }

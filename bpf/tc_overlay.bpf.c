@@ -30,6 +30,17 @@ static __always_inline bool write_tunnel_key(struct __sk_buff *skb, const struct
 	       bpf_skb_set_tunnel_key(skb, &key, TUNNEL_KEY_OLD_SIZE, BPF_F_ZERO_CSUM_TX) == 0;
 }
 
+/* What a pod sent still carries the pod's MAC, or the underlay's, as its source. */
+static __always_inline bool write_vtep_macs(struct __sk_buff *skb, const struct node_route *route)
+{
+	__u8 own[ETH_ALEN];
+
+#pragma unroll
+	for (int i = 0; i < ETH_ALEN; i++)
+		own[i] = config.vtep_mac[i];
+	return write_macs(skb, route->vtep_mac, own);
+}
+
 /* The stack forwarded or translated a packet of one of this node's pods: who owns the flow from now
  * on? */
 static __always_inline void learn_leaving_flow(const struct packet *packet)
@@ -66,7 +77,7 @@ int to_overlay(struct __sk_buff *skb)
 	skb->mark = 0;
 	if (!write_tunnel_key(skb, destination.node))
 		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_TUNNEL_KEY_FAILED);
-	if (!write_destination_mac(skb, destination.node->vtep_mac))
+	if (!write_vtep_macs(skb, destination.node))
 		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_PACKET_WRITE_FAILED);
 	return VERDICT_PASS;
 }

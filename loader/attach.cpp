@@ -4,13 +4,16 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <memory>
 
+#include "loader/clsact.h"
 #include "maps/base/fd.h"
 
 namespace podlane {
@@ -20,25 +23,21 @@ struct HookTraits {
     Hook hook;
     std::string_view name;
     bpf_attach_type tcx;
-    bpf_tc_attach_point clsact;
+    clsact::Direction direction;
 };
 
 constexpr std::array<HookTraits, 6> hooks = {{
-    {Hook::from_pod, "from-pod", BPF_TCX_INGRESS, BPF_TC_INGRESS},
-    {Hook::to_pod, "to-pod", BPF_TCX_EGRESS, BPF_TC_EGRESS},
-    {Hook::from_underlay, "from-underlay", BPF_TCX_INGRESS, BPF_TC_INGRESS},
-    {Hook::to_underlay, "to-underlay", BPF_TCX_EGRESS, BPF_TC_EGRESS},
-    {Hook::from_overlay, "from-overlay", BPF_TCX_INGRESS, BPF_TC_INGRESS},
-    {Hook::to_overlay, "to-overlay", BPF_TCX_EGRESS, BPF_TC_EGRESS},
+    {Hook::from_pod, "from-pod", BPF_TCX_INGRESS, clsact::Direction::ingress},
+    {Hook::to_pod, "to-pod", BPF_TCX_EGRESS, clsact::Direction::egress},
+    {Hook::from_underlay, "from-underlay", BPF_TCX_INGRESS, clsact::Direction::ingress},
+    {Hook::to_underlay, "to-underlay", BPF_TCX_EGRESS, clsact::Direction::egress},
+    {Hook::from_overlay, "from-overlay", BPF_TCX_INGRESS, clsact::Direction::ingress},
+    {Hook::to_overlay, "to-overlay", BPF_TCX_EGRESS, clsact::Direction::egress},
 }};
 
 const HookTraits& traits_of(Hook hook) {
     return hooks[static_cast<std::size_t>(hook)];
 }
-
-// Priority and handle by which a clsact filter is known to be ours ("pl" in ASCII).
-constexpr std::uint32_t filter_priority = 0x706c;
-constexpr std::uint32_t filter_handle = 0x706c;
 
 std::uint32_t program_id(int program_fd) {
     bpf_prog_info info{};
@@ -70,26 +69,10 @@ std::optional<Attachment> parse_pin_name(std::string_view name) {
         std::uint32_t ifindex = 0;
         const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), ifindex);
         if (error == std::errc{} && end == number.data() + number.size()) {
-            return Attachment{.hook = traits.hook, .ifindex = ifindex, .alive = false};
+            return Attachment{.hook = traits.hook, .ifindex = ifindex, .method = AttachMethod::tcx, .alive = false};
         }
     }
     return std::nullopt;
-}
-
-bpf_tc_hook clsact_hook(Hook hook, std::uint32_t ifindex) {
-    bpf_tc_hook tc_hook{};
-    tc_hook.sz = sizeof(tc_hook);
-    tc_hook.ifindex = static_cast<int>(ifindex);
-    tc_hook.attach_point = traits_of(hook).clsact;
-    return tc_hook;
-}
-
-bpf_tc_opts clsact_filter() {
-    bpf_tc_opts filter{};
-    filter.sz = sizeof(filter);
-    filter.handle = filter_handle;
-    filter.priority = filter_priority;
-    return filter;
 }
 
 }  // namespace
@@ -103,11 +86,16 @@ std::string Attacher::link_pin(Hook hook, std::uint32_t ifindex) const {
 }
 
 Result<void> Attacher::attach(Hook hook, std::uint32_t ifindex, int program_fd) const {
-    return method_ == AttachMethod::tcx ? attach_tcx(hook, ifindex, program_fd)
-                                        : attach_clsact(hook, ifindex, program_fd);
+    const auto direction = traits_of(hook).direction;
+    if (method_ == AttachMethod::tcx) {
+        auto attached = attach_link(hook, ifindex, program_fd);
+        return attached ? clsact::detach(ifindex, direction) : attached;
+    }
+    auto attached = clsact::attach(ifindex, direction, program_fd);
+    return attached ? remove_pin(hook, ifindex) : attached;
 }
 
-Result<void> Attacher::attach_tcx(Hook hook, std::uint32_t ifindex, int program_fd) const {
+Result<void> Attacher::attach_link(Hook hook, std::uint32_t ifindex, int program_fd) const {
     const auto pin = link_pin(hook, ifindex);
     const Fd existing(bpf_obj_get(pin.c_str()));
     if (target_of(existing).ifindex == ifindex) {
@@ -129,40 +117,17 @@ Result<void> Attacher::attach_tcx(Hook hook, std::uint32_t ifindex, int program_
     return {};
 }
 
-Result<void> Attacher::attach_clsact(Hook hook, std::uint32_t ifindex, int program_fd) const {
-    auto tc_hook = clsact_hook(hook, ifindex);
-    auto qdisc = tc_hook;
-    qdisc.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
-    if (const int error = bpf_tc_hook_create(&qdisc); error != 0 && error != -EEXIST) {
-        return fail_errno(-error, "add a clsact qdisc to device {}", ifindex);
-    }
-    auto filter = clsact_filter();
-    filter.prog_fd = program_fd;
-    filter.flags = BPF_TC_F_REPLACE;
-    if (const int error = bpf_tc_attach(&tc_hook, &filter); error != 0) {
-        return fail_errno(-error, "attach program {} to device {}", to_string(hook), ifindex);
-    }
-    return {};
+Result<void> Attacher::detach(const Attachment& attachment) const {
+    return attachment.method == AttachMethod::tcx
+               ? remove_pin(attachment.hook, attachment.ifindex)
+               : clsact::detach(attachment.ifindex, traits_of(attachment.hook).direction);
 }
 
-Result<void> Attacher::detach(Hook hook, std::uint32_t ifindex) const {
-    if (method_ == AttachMethod::clsact) {
-        return detach_clsact(hook, ifindex);
-    }
+// A link lives by its pin alone.
+Result<void> Attacher::remove_pin(Hook hook, std::uint32_t ifindex) const {
     const auto pin = link_pin(hook, ifindex);
     if (unlink(pin.c_str()) != 0 && errno != ENOENT) {
         return fail_errno(errno, "remove pin {}", pin);
-    }
-    return {};
-}
-
-Result<void> Attacher::detach_clsact(Hook hook, std::uint32_t ifindex) const {
-    // The qdisc stays: other people's filters may hang on it, and an empty one costs nothing.
-    const auto tc_hook = clsact_hook(hook, ifindex);
-    const auto filter = clsact_filter();
-    const int error = bpf_tc_detach(&tc_hook, &filter);
-    if (error != 0 && error != -ENOENT && error != -EINVAL && error != -ENODEV) {
-        return fail_errno(-error, "detach program {} from device {}", to_string(hook), ifindex);
     }
     return {};
 }
@@ -174,9 +139,15 @@ bool Attacher::is_attached(Hook hook, std::uint32_t ifindex, int program_fd) con
         const auto target = target_of(link);
         return target.ifindex == ifindex && target.program == wanted;
     }
-    const auto tc_hook = clsact_hook(hook, ifindex);
-    auto filter = clsact_filter();
-    return bpf_tc_query(&tc_hook, &filter) == 0 && filter.prog_id == wanted;
+    return wanted != 0 && clsact::attached_program(ifindex, traits_of(hook).direction) == wanted;
+}
+
+bool Attacher::serves(const Attachment& attachment, Hook hook, std::uint32_t ifindex) const {
+    if (attachment.method != method_ || attachment.ifindex != ifindex) {
+        return false;
+    }
+    return method_ == AttachMethod::tcx ? attachment.hook == hook
+                                        : traits_of(attachment.hook).direction == traits_of(hook).direction;
 }
 
 std::vector<Attachment> Attacher::pinned() const {
@@ -193,13 +164,18 @@ std::vector<Attachment> Attacher::pinned() const {
     return found;
 }
 
-std::vector<Hook> Attacher::filters_on(std::uint32_t ifindex) const {
-    std::vector<Hook> found;
-    for (const auto hook : {Hook::from_pod, Hook::to_pod}) {
-        const auto tc_hook = clsact_hook(hook, ifindex);
-        auto filter = clsact_filter();
-        if (bpf_tc_query(&tc_hook, &filter) == 0) {
-            found.push_back(hook);
+std::vector<Attachment> Attacher::filters() {
+    struct FreeNames {
+        void operator()(struct if_nameindex* names) const { if_freenameindex(names); }
+    };
+    std::vector<Attachment> found;
+    const std::unique_ptr<struct if_nameindex, FreeNames> devices(if_nameindex());
+    for (const auto* device = devices.get(); device != nullptr && device->if_index != 0; ++device) {
+        for (const auto hook : {Hook::from_pod, Hook::to_pod}) {
+            if (clsact::attached_program(device->if_index, traits_of(hook).direction) != 0) {
+                found.push_back(
+                    {.hook = hook, .ifindex = device->if_index, .method = AttachMethod::clsact, .alive = true});
+            }
         }
     }
     return found;

@@ -21,8 +21,9 @@ enum class Hook { from_pod, to_pod, from_underlay, to_underlay, from_overlay, to
 
 // An attachment, as found in the kernel.
 struct Attachment {
-    Hook hook;
+    Hook hook;  // of a clsact filter: the first hook of its direction
     std::uint32_t ifindex;
+    AttachMethod method;
     bool alive;  // false: the device is gone, or somebody removed the program
 
     bool operator==(const Attachment&) const = default;
@@ -31,27 +32,32 @@ struct Attachment {
 // Attaches programs to the tc hooks of devices in this network namespace, so that they stay when the agent goes.
 //
 // TCX: a BPF link, pinned as <links>/<hook>-<ifindex>. clsact: a filter of our own priority and handle, beside other
-// people's. Either way a program is replaced in one step: no packet passes between the old one and the new one.
+// people's. Either way a program is replaced in one step: no packet passes between the old one and the new one. Where
+// an earlier agent used the other method, the new program is attached before the old one goes: for that moment a
+// packet that the first one passes on meets both, and none meets neither.
 class Attacher {
 public:
     Attacher(PinDirectory pins, AttachMethod method) : pins_(std::move(pins)), method_(method) {}
 
-    // Attaches, or replaces what an earlier agent attached there.
+    // Attaches, or replaces what an earlier agent attached there, by either method.
     [[nodiscard]] Result<void> attach(Hook hook, std::uint32_t ifindex, int program_fd) const;
-    [[nodiscard]] Result<void> detach(Hook hook, std::uint32_t ifindex) const;
+    [[nodiscard]] Result<void> detach(const Attachment& attachment) const;
     // Whether this program is what runs there now.
     [[nodiscard]] bool is_attached(Hook hook, std::uint32_t ifindex, int program_fd) const;
 
-    // What is pinned, devices that are gone included. With clsact the kernel keeps no such list: empty.
+    [[nodiscard]] AttachMethod method() const { return method_; }
+    // Whether the attachment is what attach() makes for the hook.
+    [[nodiscard]] bool serves(const Attachment& attachment, Hook hook, std::uint32_t ifindex) const;
+
+    // What is pinned, devices that are gone included.
     [[nodiscard]] std::vector<Attachment> pinned() const;
-    // Hooks of a device on which a clsact filter of ours sits; of a direction, the first hook that uses it.
-    [[nodiscard]] std::vector<Hook> filters_on(std::uint32_t ifindex) const;
+    // clsact filters of ours, on whatever device. Asks for every device there is: not for every day.
+    [[nodiscard]] static std::vector<Attachment> filters();
 
 private:
     [[nodiscard]] std::string link_pin(Hook hook, std::uint32_t ifindex) const;
-    [[nodiscard]] Result<void> attach_tcx(Hook hook, std::uint32_t ifindex, int program_fd) const;
-    [[nodiscard]] Result<void> attach_clsact(Hook hook, std::uint32_t ifindex, int program_fd) const;
-    [[nodiscard]] Result<void> detach_clsact(Hook hook, std::uint32_t ifindex) const;
+    [[nodiscard]] Result<void> attach_link(Hook hook, std::uint32_t ifindex, int program_fd) const;
+    [[nodiscard]] Result<void> remove_pin(Hook hook, std::uint32_t ifindex) const;
 
     PinDirectory pins_;
     AttachMethod method_;

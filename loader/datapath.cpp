@@ -5,15 +5,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdarg>
-#include <cstdio>
-#include <deque>
 #include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "loader/libbpf_messages.h"
+#include "loader/skeleton.h"
 #include "tc_from_pod.skel.h"
 #include "tc_from_underlay.skel.h"
 #include "tc_overlay.skel.h"
@@ -22,59 +21,6 @@
 
 namespace podlane {
 namespace {
-
-// libbpf's own words, of which the last ones say why a load failed. One load at a time, in one thread.
-class LibbpfMessages {
-public:
-    LibbpfMessages() : previous_(libbpf_set_print(&LibbpfMessages::print)) { lines().clear(); }
-    LibbpfMessages(const LibbpfMessages&) = delete;
-    LibbpfMessages& operator=(const LibbpfMessages&) = delete;
-    ~LibbpfMessages() { libbpf_set_print(previous_); }
-
-    [[nodiscard]] static std::string last() {
-        std::string text;
-        for (const auto& line : lines()) {
-            text += "\n  " + line;
-        }
-        return text;
-    }
-
-private:
-    static constexpr std::size_t kept = 12;
-
-    static std::deque<std::string>& lines() {
-        static std::deque<std::string> collected;
-        return collected;
-    }
-
-    static int print(libbpf_print_level level, const char* format, va_list arguments) {
-        if (level == LIBBPF_DEBUG) {
-            return 0;
-        }
-        std::array<char, 4096> buffer{};
-        const int length = std::vsnprintf(buffer.data(), buffer.size(), format, arguments);
-        std::string_view text(buffer.data(),
-                              std::min(buffer.size() - 1, static_cast<std::size_t>(std::max(length, 0))));
-        for (auto end = text.find('\n'); !text.empty(); end = text.find('\n')) {
-            lines().emplace_back(text.substr(0, end));
-            text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
-        }
-        while (lines().size() > kept) {
-            lines().pop_front();
-        }
-        return length;
-    }
-
-    libbpf_print_fn_t previous_;
-};
-
-// Sole owner of a libbpf skeleton.
-template <typename Skeleton>
-struct DestroySkeleton {
-    void operator()(Skeleton* skeleton) const { Skeleton::destroy(skeleton); }
-};
-template <typename Skeleton>
-using SkeletonPointer = std::unique_ptr<Skeleton, DestroySkeleton<Skeleton>>;
 
 constexpr std::array shared_maps = {
 #define PODLANE_MAP_NAME(name, ...) std::string_view(#name),

@@ -5,9 +5,17 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
+#include <array>
 #include <cerrno>
+#include <fstream>
+#include <string>
 
-#include "maps/base/fd.h"
+#include "loader/clsact.h"
+#include "loader/libbpf_messages.h"
+#include "loader/probe_memory.h"
+#include "loader/scratch_network.h"
+#include "loader/skeleton.h"
+#include "probe_encapsulation.skel.h"
 
 namespace podlane {
 namespace {
@@ -15,15 +23,48 @@ namespace {
 // The loopback device exists in every network namespace, with this index.
 constexpr int loopback_ifindex = 1;
 
-Result<void> probe_bpf() {
-    Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "podlane_probe", sizeof(__u32), sizeof(__u32), 1, nullptr));
-    if (map.valid()) {
-        return {};
+// UDP over IPv4 over Ethernet, 18 bytes of payload, 127.0.0.1 to 127.0.0.1; nobody looks at checksums.
+// clang-format off
+constexpr std::array<unsigned char, 60> small_packet = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0,
+    0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1,
+    0, 9, 0, 9, 0, 26,
+};
+// clang-format on
+
+using ProbeProgram = SkeletonPointer<probe_encapsulation>;
+
+bool has_bpf_fs() {
+    std::ifstream file("/proc/filesystems");  // of each line the last word is the name
+    for (std::string word; file >> word;) {
+        if (word == "bpf") {
+            return true;
+        }
     }
-    if (errno == EPERM) {
-        return fail("not permitted to use BPF: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
+    return false;
+}
+
+Result<ProbeProgram> load_program() {
+    const LibbpfMessages quiet;
+    ProbeProgram program(probe_encapsulation::open());
+    if (!program) {
+        return fail_errno(errno, "open a BPF object");
     }
-    return fail_errno(errno, "this kernel cannot create a BPF map (CONFIG_BPF_SYSCALL)");
+    const int error = probe_encapsulation::load(program.get());
+    if (error == -EPERM) {
+        return std::unexpected(no_privileges());
+    }
+    if (error != 0 && libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) == 0) {
+        return std::unexpected(missing(Feature::sch_cls));
+    }
+    if (error != 0) {
+        return fail_errno(-error, "load a first BPF program");
+    }
+    return program;
+}
+
+bool has_helper(bpf_func_id helper) {
+    return libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, helper, nullptr) == 1;
 }
 
 bool has_tcx() {
@@ -31,19 +72,90 @@ bool has_tcx() {
     return bpf_prog_query_opts(loopback_ifindex, BPF_TCX_INGRESS, &options) == 0;
 }
 
+// Whatever keeps the program from running keeps us from relying on it.
+bool makes_outer_room(const ProbeProgram& program) {
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.data_in = small_packet.data();
+    options.data_size_in = small_packet.size();
+    options.repeat = 1;
+    return bpf_prog_test_run_opts(bpf_program__fd(program->progs.probe_encapsulation), &options) == 0 &&
+           options.retval == 1;
+}
+
+// Qdisc and classifier are modules, which the kernel loads when they are asked for: tried where it leaves no trace.
+// Who may not make a namespace finds out on the first device.
+Result<void> require_clsact(const ProbeProgram& program) {
+    const auto scratch = ScratchNetwork::enter();
+    if (!scratch) {
+        return {};
+    }
+    const int program_fd = bpf_program__fd(program->progs.probe_encapsulation);
+    const auto attached = clsact::attach(loopback_ifindex, clsact::Direction::ingress, program_fd);
+    if (attached) {
+        return {};
+    }
+    const int code = attached.error().code;
+    const bool unknown = code == ENOENT || code == EOPNOTSUPP || code == EINVAL;
+    return std::unexpected(unknown ? missing(Feature::clsact) : attached.error());
+}
+
+Result<AttachMethod> probe_attach(const ProbeProgram& program, const FeatureSet& without) {
+    if (!without.contains(Feature::tcx) && has_tcx()) {
+        return AttachMethod::tcx;
+    }
+    if (without.contains(Feature::clsact)) {
+        return std::unexpected(missing(Feature::clsact));
+    }
+    if (auto there = require_clsact(program); !there) {
+        return std::unexpected(there.error());
+    }
+    return AttachMethod::clsact;
+}
+
 }  // namespace
 
-Result<KernelFeatures> probe_kernel() {
-    if (auto usable = probe_bpf(); !usable) {
-        return std::unexpected(usable.error());
+std::string_view to_string(AttachMethod method) {
+    return method == AttachMethod::tcx ? "tcx" : "clsact";
+}
+
+std::string_view to_string(::encapsulation encapsulation) {
+    return encapsulation == ENCAPSULATION_OWN_HEADERS ? "own headers" : "tunnel device";
+}
+
+std::string_view to_string(MemoryAccounting memory) {
+    return memory == MemoryAccounting::cgroup ? "cgroup" : "rlimit";
+}
+
+Result<KernelFeatures> probe_kernel(const FeatureSet& without) {
+    // First of all: where the limit is in use nothing below could be loaded.
+    const auto memory = probe_memory(without);
+    if (!memory) {
+        return std::unexpected(memory.error());
     }
-    if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 1) {
-        return fail("this kernel cannot load tc programs (BPF_PROG_TYPE_SCHED_CLS; Linux 5.10 has them)");
+    if (without.contains(Feature::bpf_fs) || !has_bpf_fs()) {
+        return std::unexpected(missing(Feature::bpf_fs));
     }
-    if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_redirect_peer, nullptr) != 1) {
-        return fail("this kernel lacks the helper bpf_redirect_peer, which Linux 5.10 has");
+    if (without.contains(Feature::sch_cls)) {
+        return std::unexpected(missing(Feature::sch_cls));
     }
-    return KernelFeatures{.attach = has_tcx() ? AttachMethod::tcx : AttachMethod::clsact};
+    const auto program = load_program();
+    if (!program) {
+        return std::unexpected(program.error());
+    }
+    if (without.contains(Feature::redirect_peer) || !has_helper(BPF_FUNC_redirect_peer)) {
+        return std::unexpected(missing(Feature::redirect_peer));
+    }
+    if (without.contains(Feature::redirect_neigh) || !has_helper(BPF_FUNC_redirect_neigh)) {
+        return std::unexpected(missing(Feature::redirect_neigh));
+    }
+    const auto attach = probe_attach(*program, without);
+    if (!attach) {
+        return std::unexpected(attach.error());
+    }
+    const bool own_headers = !without.contains(Feature::own_headers) && makes_outer_room(*program);
+    return KernelFeatures{.attach = *attach,
+                          .encapsulation = own_headers ? ENCAPSULATION_OWN_HEADERS : ENCAPSULATION_TUNNEL_DEVICE,
+                          .memory = *memory};
 }
 
 }  // namespace podlane

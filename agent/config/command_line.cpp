@@ -35,6 +35,29 @@ void add_flags(CLI::App& app, Overrides& flags) {
         ->check(CLI::Validator(check_format, ""));
 }
 
+std::string check_feature(const std::string& text) {
+    const auto feature = parse_feature(text);
+    return feature ? std::string() : feature.error().message;
+}
+
+// A group without a name is not shown.
+void add_hidden_flags(CLI::App& app, std::vector<std::string>& without) {
+    app.add_option("--without-feature", without)
+        ->group("")
+        ->allow_extra_args(false)
+        ->check(CLI::Validator(check_feature, ""));
+}
+
+FeatureSet features_of(const std::vector<std::string>& names) {
+    FeatureSet features;
+    for (const auto& name : names) {
+        if (const auto feature = parse_feature(name)) {
+            features.insert(*feature);
+        }
+    }
+    return features;
+}
+
 // An empty value is as good as none, as in the environment.
 void drop_empty(Overrides& flags) {
     for (auto* value : {&flags.config, &flags.node_name, &flags.run_dir, &flags.bpffs, &flags.state_file,
@@ -51,7 +74,9 @@ std::expected<Invocation, Exit> parse_command_line(std::span<const std::string> 
     CLI::App app("The agent of podlane, a pod network for Kubernetes: one per node.", "podlane-agent");
     Invocation invocation;
     bool check_config = false;
+    std::vector<std::string> without;
     add_flags(app, invocation.flags);
+    add_hidden_flags(app, without);
     auto* check = app.add_flag("--check-config", check_config, "Check the configuration and exit");
     app.set_version_flag("--version", "podlane-agent " PODLANE_VERSION);
     auto* cleanup = app.add_subcommand("cleanup", "Remove everything that podlane owns on this node, and exit");
@@ -75,6 +100,7 @@ std::expected<Invocation, Exit> parse_command_line(std::span<const std::string> 
             Exit{2, fmt::format("podlane-agent: {} does not go with cleanup (see --help)\n", check->get_name())});
     }
     drop_empty(invocation.flags);
+    invocation.without = features_of(without);
     if (cleanup->parsed()) {
         invocation.command = AgentCommand::cleanup;
     } else if (check_config) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agent/config/config.h"
+#include "loader/feature.h"
 
 namespace podlane {
 
@@ -16,6 +17,8 @@ struct Invocation {
     AgentCommand command = AgentCommand::run;
     bool dry_run = false;  // of cleanup
     Overrides flags;       // to load the configuration from, now and at every reload
+    // Taken for missing in the kernel, so that fallbacks can be tested where nothing is missing. Hidden from --help.
+    FeatureSet without;
 };
 
 // The process ends here: after --help or --version (status 0, text for stdout), or because of a usage error

@@ -63,11 +63,25 @@ std::string text_field(const Json& object, const std::string& name) {
     return field == object.end() || field->is_null() ? "" : cell_of(*field);
 }
 
+// The ways that the agent takes on this kernel: "hooks: tcx".
+void print_features(std::ostream& out, const Json& details) {
+    const auto features = details.is_object() ? details.find("features") : details.end();
+    if (features == details.end() || !features->is_object()) {
+        return;
+    }
+    for (const auto& [name, value] : features->items()) {
+        out << fmt::format("{}: {}\n", cell_of(Json(name)), cell_of(value));
+    }
+}
+
 void print_status_table(const Context& context, const Json& answer) {
     std::ostream& out = *context.out;
+    const Json details = answer.value("details", Json::object());
     if (context.headers == Headers::shown) {
-        out << fmt::format("node {}, podlane {}: {}\n\n", text_field(answer, "node"), text_field(answer, "version"),
+        out << fmt::format("node {}, podlane {}: {}\n", text_field(answer, "node"), text_field(answer, "version"),
                            text_field(answer, "state"));
+        print_features(out, details);
+        out << '\n';
     }
     Table subsystems({"SUBSYSTEM", "STATE", "REASON", "ACTION"});
     for (const Json& one : answer.value("subsystems", Json::array())) {
@@ -75,12 +89,13 @@ void print_status_table(const Context& context, const Json& answer) {
             {text_field(one, "name"), text_field(one, "state"), text_field(one, "reason"), text_field(one, "action")});
     }
     subsystems.print(out, context.headers);
-    const Json details = answer.value("details", Json::object());
     if (context.format == OutputFormat::wide && details.is_object() && !details.empty()) {
         out << '\n';
         Table table({"DETAIL", "VALUE"});
         for (const auto& [name, value] : details.items()) {
-            table.add({name, cell_of(value)});
+            if (name != "features") {  // already said
+                table.add({name, cell_of(value)});
+            }
         }
         table.print(out, context.headers);
     }

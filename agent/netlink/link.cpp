@@ -5,6 +5,8 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
+#include <cerrno>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -115,6 +117,21 @@ Message delete_link(const Link& link) {
     ifinfomsg header{};
     header.ifi_index = static_cast<int>(link.ifindex);
     return {RTM_DELLINK, 0, header, fmt::format("delete link {}", link.name)};
+}
+
+// A request that a kernel with VXLAN refuses for the VNI in it, which is too large, before it makes anything.
+Result<bool> supports_vxlan(Socket& socket) {
+    constexpr std::uint32_t no_vni = 1U << 24U;
+    Message request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{}, "ask for VXLAN devices");
+    request.put_nested(IFLA_LINKINFO, [](Message& info) {
+        info.put_string(IFLA_INFO_KIND, "vxlan");
+        info.put_nested(IFLA_INFO_DATA, [](Message& data) { data.put_u32(IFLA_VXLAN_ID, no_vni); });
+    });
+    const auto refused = socket.execute(std::move(request));
+    if (refused || refused.error().code == ERANGE || refused.error().code == EINVAL) {
+        return true;
+    }
+    return refused.error().code == EOPNOTSUPP ? Result<bool>(false) : std::unexpected(refused.error());
 }
 
 Result<std::vector<Link>> list_links(Socket& socket) {

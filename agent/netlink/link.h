@@ -73,6 +73,9 @@ struct ExternalVxlan {
 [[nodiscard]] Message change_link(const Link& link, const LinkChange& change);
 [[nodiscard]] Message delete_link(const Link& link);
 
+// Whether the kernel has devices of kind vxlan, or a module of them, which is loaded then. Makes none.
+[[nodiscard]] Result<bool> supports_vxlan(Socket& socket);
+
 [[nodiscard]] Result<std::vector<Link>> list_links(Socket& socket);
 // Nothing: there is no such device.
 [[nodiscard]] Result<std::optional<Link>> find_link(Socket& socket, std::string_view name);

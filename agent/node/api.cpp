@@ -27,6 +27,12 @@ std::vector<std::string> texts(const std::vector<Ipv4Prefix>& prefixes) {
     return result;
 }
 
+Json features_json(const KernelFeatures& features) {
+    return {{"encapsulation", to_string(features.encapsulation)},
+            {"hooks", to_string(features.attach)},
+            {"memory", to_string(features.memory)}};
+}
+
 Json status_of(const NodeAgent& agent) {
     Json subsystems = Json::array();
     for (const auto& one : agent.health().subsystems()) {
@@ -41,8 +47,9 @@ Json status_of(const NodeAgent& agent) {
              {{"nodes", agent.cluster().nodes.size()},
               {"pods", agent.endpoints().all().size()},
               {"warnings", agent.cluster().warnings.size()},
-              {"attach", agent.attach_method() == AttachMethod::tcx ? "tcx" : "clsact"},
-              {"podMTU", agent.pod_mtu()}}}};
+              {"attach", to_string(agent.features().attach)},
+              {"podMTU", agent.pod_mtu()},
+              {"features", features_json(agent.features())}}}};
 }
 
 struct PathReport {

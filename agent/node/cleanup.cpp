@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <string>
 
 #include "agent/ctl/http_server.h"
 #include "agent/endpoints/endpoint_store.h"
@@ -40,15 +42,15 @@ std::set<std::string> pod_devices(const std::vector<netlink::Link>& links) {
 
 Result<void> remove_filters(const std::vector<netlink::Link>& links, const PinDirectory& pins, CleanupMode mode) {
     const Attacher attacher(pins, AttachMethod::clsact);
-    for (const auto& link : links) {
-        for (const auto hook : attacher.filters_on(link.ifindex)) {
-            fmt::print("filter {} {}\n", link.name, to_string(hook));
-            if (mode == CleanupMode::dry_run) {
-                continue;
-            }
-            if (auto detached = attacher.detach(hook, link.ifindex); !detached) {
-                return detached;
-            }
+    for (const auto& filter : Attacher::filters()) {
+        const auto link = std::ranges::find(links, filter.ifindex, &netlink::Link::ifindex);
+        fmt::print("filter {} {}\n", link == links.end() ? std::to_string(filter.ifindex) : link->name,
+                   to_string(filter.hook));
+        if (mode == CleanupMode::dry_run) {
+            continue;
+        }
+        if (auto detached = attacher.detach(filter); !detached) {
+            return detached;
         }
     }
     return {};

@@ -69,11 +69,8 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
     health_.ok("config");
 }
 
-Result<std::unique_ptr<NodeAgent>> NodeAgent::create(EventLoop& loop, Source& source, NodeSettings settings) {
-    const auto features = probe_kernel();
-    if (!features) {
-        return std::unexpected(features.error());
-    }
+Result<std::unique_ptr<NodeAgent>> NodeAgent::create(EventLoop& loop, Source& source, NodeSettings settings,
+                                                     const KernelFeatures& features) {
     auto socket = netlink::Socket::open();
     if (!socket) {
         return std::unexpected(socket.error());
@@ -83,7 +80,7 @@ Result<std::unique_ptr<NodeAgent>> NodeAgent::create(EventLoop& loop, Source& so
         return std::unexpected(monitor.error());
     }
     std::unique_ptr<NodeAgent> agent(
-        new NodeAgent(loop, source, std::move(settings), Kernel{*features, std::move(*socket), std::move(*monitor)}));
+        new NodeAgent(loop, source, std::move(settings), Kernel{features, std::move(*socket), std::move(*monitor)}));
     if (auto started = agent->start(); !started) {
         return std::unexpected(started.error());
     }
@@ -321,7 +318,7 @@ datapath_config NodeAgent::wanted_config() const {
     config.overlay_ifindex = overlay_ifindex_;
     config.overlay_port = htons(settings_.overlay.port);
     std::ranges::copy(node_vtep_mac(settings_.overlay, self).bytes(), config.vtep_mac);
-    config.encapsulation = ENCAPSULATION_OWN_HEADERS;
+    config.encapsulation = features_.encapsulation;
     return config;
 }
 

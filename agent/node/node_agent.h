@@ -39,7 +39,8 @@ public:
     // Takes over what an earlier agent left behind. Nothing is changed in the kernel before the source is in sync,
     // but for the pin directory. `loop` and `source` must outlive the agent.
     [[nodiscard]] static Result<std::unique_ptr<NodeAgent>> create(EventLoop& loop, Source& source,
-                                                                   NodeSettings settings);
+                                                                   NodeSettings settings,
+                                                                   const KernelFeatures& features);
     NodeAgent(const NodeAgent&) = delete;
     NodeAgent& operator=(const NodeAgent&) = delete;
     ~NodeAgent() = default;
@@ -60,7 +61,7 @@ public:
     [[nodiscard]] const EndpointStore& endpoints() const { return endpoints_; }
     [[nodiscard]] const HealthBoard& health() const { return health_; }
     [[nodiscard]] std::uint32_t pod_mtu() const { return pod_mtu_; }
-    [[nodiscard]] AttachMethod attach_method() const { return features_.attach; }
+    [[nodiscard]] const KernelFeatures& features() const { return features_; }
     // Everything podlane owns outside the maps: wanted against actual.
     [[nodiscard]] Result<std::vector<LinkItem>> inspect_links();
 

@@ -3,14 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace podlane {
 namespace {
-
-bool is_wanted(const std::vector<WantedHook>& wanted, Hook hook, std::uint32_t ifindex) {
-    return std::ranges::any_of(wanted,
-                               [&](const WantedHook& one) { return one.hook == hook && one.ifindex == ifindex; });
-}
 
 std::string name_of(const WantedHook& hook) {
     return fmt::format("{} {}", hook.device, to_string(hook.hook));
@@ -52,21 +48,36 @@ HookReport DatapathReconciler::reconcile(const std::vector<WantedHook>& wanted, 
     return report;
 }
 
-void DatapathReconciler::detach_stale(const std::vector<WantedHook>& wanted, HookReport& report) {
-    auto candidates = attacher_.pinned();
-    if (candidates.empty()) {
+bool DatapathReconciler::is_wanted(const std::vector<WantedHook>& wanted, const Attachment& attachment) const {
+    return std::ranges::any_of(
+        wanted, [&](const WantedHook& one) { return attacher_.serves(attachment, one.hook, one.ifindex); });
+}
+
+// What may be attached: by pins always, by filters what an earlier agent left, the first time, and then our own.
+std::vector<Attachment> DatapathReconciler::attachments() {
+    auto found = attacher_.pinned();
+    if (!swept_) {
+        std::ranges::copy(Attacher::filters(), std::back_inserter(found));
+        swept_ = true;
+    } else if (attacher_.method() == AttachMethod::clsact) {
         for (const auto& hook : previous_) {
-            candidates.push_back({.hook = hook.hook, .ifindex = hook.ifindex, .alive = true});
+            found.push_back(
+                {.hook = hook.hook, .ifindex = hook.ifindex, .method = AttachMethod::clsact, .alive = true});
         }
     }
-    for (const auto& found : candidates) {
-        if (is_wanted(wanted, found.hook, found.ifindex)) {
+    return found;
+}
+
+void DatapathReconciler::detach_stale(const std::vector<WantedHook>& wanted, HookReport& report) {
+    for (const auto& found : attachments()) {
+        if (is_wanted(wanted, found)) {
             continue;
         }
-        if (auto detached = attacher_.detach(found.hook, found.ifindex); !detached) {
+        if (auto detached = attacher_.detach(found); !detached) {
             report.errors.push_back(detached.error());
         } else if (found.alive) {
-            report.changes.push_back(fmt::format("detach {} from device {}", to_string(found.hook), found.ifindex));
+            report.changes.push_back(fmt::format("detach {} ({}) from device {}", to_string(found.hook),
+                                                 to_string(found.method), found.ifindex));
         }
     }
 }

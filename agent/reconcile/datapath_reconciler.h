@@ -45,6 +45,8 @@ public:
     [[nodiscard]] std::vector<LinkItem> inspect(const std::vector<WantedHook>& wanted) const;
 
 private:
+    [[nodiscard]] std::vector<Attachment> attachments();
+    [[nodiscard]] bool is_wanted(const std::vector<WantedHook>& wanted, const Attachment& attachment) const;
     void detach_stale(const std::vector<WantedHook>& wanted, HookReport& report);
 
     PinDirectory pins_;
@@ -52,6 +54,7 @@ private:
     std::optional<Datapath> datapath_;
     datapath_config loaded_config_{};
     std::vector<WantedHook> previous_;  // clsact keeps no list of its own
+    bool swept_ = false;                // the filters of an earlier agent have been looked for
 };
 
 }  // namespace podlane

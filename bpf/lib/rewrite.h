@@ -42,16 +42,6 @@ static __always_inline bool write_macs(struct __sk_buff *skb, const __u8 *destin
 	return true;
 }
 
-static __always_inline bool write_destination_mac(struct __sk_buff *skb, const __u8 *destination)
-{
-	struct ethhdr *ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
-
-	if (!ethernet)
-		return false;
-	__builtin_memcpy(ethernet->h_dest, destination, ETH_ALEN);
-	return true;
-}
-
 /* What keeps a good packet off the fast path, or HANDOVER_NONE. `mtu` is that of the way it would
  * take. */
 static __always_inline enum handover_reason check_forwardable(const struct packet *packet,

@@ -7,6 +7,7 @@
 #include "bpf/lib/ctx.h"
 #include "bpf/lib/csum.h"
 #include "bpf/lib/ecn.h"
+#include "bpf/lib/outer_room.h"
 
 /* RFC 7348, section 5. The kernel accepts exactly these flags, and so do we. */
 #define VXLAN_FLAGS 0x08000000
@@ -26,7 +27,6 @@ struct vxlan_frame {
 	struct ethhdr inner_ethernet;
 } __attribute__((packed));
 
-#define VXLAN_OVERHEAD	 50 /* what encapsulation adds to the packet, bytes */
 #define VXLAN_INNER_IPV4 64 /* where the inner IP header stands in the frame */
 
 _Static_assert(sizeof(struct vxlan_frame) == VXLAN_INNER_IPV4,
@@ -83,29 +83,6 @@ static __always_inline bool write_outer_headers(struct __sk_buff *skb,
 		frame->inner_ethernet.h_source[i] = config.vtep_mac[i];
 	frame->inner_ethernet.h_proto = bpf_htons(ETH_P_IP);
 	return true;
-}
-
-/* Makes room for the outer headers so that segmentation offload goes on working. False: the kernel
- * refused. */
-static __always_inline bool push_outer_headers(struct __sk_buff *skb)
-{
-	/*
-	 * Without the ENCAP flags bulk TCP stops; the L2 length is that of the inner Ethernet
-	 * header alone. The kernel refuses what is a tunnel packet already, as after our own
-	 * decapsulation (a pod that forwards).
-	 */
-	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET |
-			    BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |
-			    BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
-
-	return bpf_skb_adjust_room(skb, VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags) == 0;
-}
-
-static __always_inline bool pop_outer_headers(struct __sk_buff *skb)
-{
-	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
-
-	return bpf_skb_adjust_room(skb, -VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags) == 0;
 }
 
 #endif

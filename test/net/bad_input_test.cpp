@@ -156,16 +156,53 @@ TEST_F(BadInputTest, MachineThatLacksSomething_EndsTheAgentWithOneLine) {
     }
 }
 
+TEST_F(BadInputTest, KernelThatLacksSomething_EndsTheAgentWithOneLine) {
+    struct Lack {
+        std::vector<std::string> features;
+        std::vector<std::string> named;
+    };
+    const std::vector<Lack> lacks = {
+        {{"bpf-fs"}, {"BPF file system", "Linux 5.10"}},
+        {{"sch-cls"}, {"BPF_PROG_TYPE_SCHED_CLS", "Linux 5.10"}},
+        {{"redirect-peer"}, {"bpf_redirect_peer", "Linux 5.10"}},
+        {{"redirect-neigh"}, {"bpf_redirect_neigh", "Linux 5.10"}},
+        {{"vxlan"}, {"VXLAN", "module vxlan", "Linux 5.10"}},
+        {{"tcx", "clsact"}, {"TCX", "Linux 6.6", "sch_ingress", "cls_bpf", "Linux 5.10"}},
+    };
+    for (const auto& lack : lacks) {
+        SCOPED_TRACE(lack.features.front());
+        std::vector<std::string> switches;
+        for (const auto& feature : lack.features) {
+            switches.insert(switches.end(), {"--without-feature", feature});
+        }
+        const auto completed = run_agent({}, good_config_, switches);
+        EXPECT_EQ(completed.status, 1) << completed.describe();
+        expect_one_line_naming(completed, lack.named);
+        EXPECT_EQ(traces(), before_);
+    }
+}
+
+TEST_F(BadInputTest, MemoryLimitThatCannotBeRaised_EndsTheAgentWithOneLine) {
+    const auto completed = run_agent({"prlimit", "--memlock=65536:65536", "setpriv", "--bounding-set=-sys_resource"},
+                                     good_config_, {"--without-feature", "cgroup-memory"});
+    EXPECT_EQ(completed.status, 1) << completed.describe();
+    expect_one_line_naming(completed, {"RLIMIT_MEMLOCK", "Linux 5.11", "CAP_SYS_RESOURCE"});
+    EXPECT_EQ(traces(), before_);
+}
+
 TEST_F(BadInputTest, AgentWithoutPrivileges_SaysSo) {
     const auto completed = run_agent({"setpriv", "--bounding-set=-all", "--inh-caps=-all"}, good_config_, {});
     EXPECT_EQ(completed.status, 1) << completed.describe();
-    expect_one_line_naming(completed, {});
+    expect_one_line_naming(completed, {"CAP_BPF", "CAP_NET_ADMIN"});
     EXPECT_EQ(traces(), before_);
 }
 
 TEST_F(BadInputTest, WrongUsage_HasItsOwnStatus) {
-    const std::vector<std::vector<std::string>> usages = {
-        {"--no-such-flag"}, {"no-such-command"}, {"--log-level", "loud"}, {"--log-format", "xml"}};
+    const std::vector<std::vector<std::string>> usages = {{"--no-such-flag"},
+                                                          {"no-such-command"},
+                                                          {"--without-feature", "wings"},
+                                                          {"--log-level", "loud"},
+                                                          {"--log-format", "xml"}};
     for (const auto& arguments : usages) {
         SCOPED_TRACE(arguments.front());
         const auto completed = run_agent({}, good_config_, arguments);

@@ -91,7 +91,11 @@ TEST_F(RouterTest, AddressOfTheClusterWithoutAPod_IsUnreachable) {
     EXPECT_TRUE(at_router.frames().empty()) << "a packet of a pod left by the default route";
 }
 
+// The kernel's VXLAN device, which writes the outer headers where we cannot, puts ECT(0) outside for CE (RFC 3168); the
+// mark inside stays.
 TEST_F(RouterTest, EcnOfThePod_IsCopiedToTheOuterHeader) {
+    const auto status = node(1).agentctl_json({"status"});
+    const bool by_device = status.at("details").at("features").at("encapsulation") == "tunnel device";
     for (const Ecn ecn : {Ecn::not_ect, Ecn::ect0, Ecn::ect1, Ecn::ce}) {
         SCOPED_TRACE(static_cast<int>(ecn));
         Capture on_wire(wire(), Underlay::port_of("n1"), vxlan_frames(overlay_port));
@@ -99,7 +103,8 @@ TEST_F(RouterTest, EcnOfThePod_IsCopiedToTheOuterHeader) {
         EXPECT_EQ(send_one_datagram(pod_a().endpoint(), pod_b().endpoint(), options).tos, static_cast<int>(ecn));
         const auto frame = on_wire.wait_for_frame(1s);
         ASSERT_TRUE(frame.has_value());
-        EXPECT_EQ(decode_vxlan_frame(frame->bytes, overlay_port)->outer.ip.ecn(), ecn);
+        const Ecn expected = by_device && ecn == Ecn::ce ? Ecn::ect0 : ecn;
+        EXPECT_EQ(decode_vxlan_frame(frame->bytes, overlay_port)->outer.ip.ecn(), expected);
     }
 }
 

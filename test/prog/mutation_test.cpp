@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <random>
+#include <span>
 
 #include "test/prog/harness/fixture.h"
 
@@ -229,6 +230,10 @@ testing::AssertionResult keeps_the_hooks_promise(Hook hook, const Bytes& in, con
     }
 }
 
+bool has_vtep_source(const Bytes& packet) {
+    return std::ranges::equal(member("n1").vtep_mac.bytes(), std::span(packet).subspan(6, 6));
+}
+
 testing::AssertionResult keeps_its_promise(const At& at, const Bytes& in, const Outcome& out, const Counted& counted) {
     const auto expect = [&](bool held, const char* promise) {
         return held ? testing::AssertionSuccess()
@@ -248,9 +253,10 @@ testing::AssertionResult keeps_its_promise(const At& at, const Bytes& in, const 
         case Verdict::pass:
             if (at.hook == Hook::to_overlay) {
                 Bytes expected = out.packet;
-                std::copy_n(in.begin(), 6, expected.begin());
-                return expect(expected == in && all == 1 && packets(counted, "path") == 1,
-                              "what leaves by the overlay device changes but for the MAC, and is counted");
+                std::copy_n(in.begin(), 12, expected.begin());
+                return expect(
+                    expected == in && has_vtep_source(out.packet) && all == 1 && packets(counted, "path") == 1,
+                    "what leaves by the overlay device changes but for the MACs, and is counted");
             }
             return expect(out.packet == in && all <= 1, "a passed packet is untouched");
     }

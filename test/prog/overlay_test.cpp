@@ -19,10 +19,11 @@ Frame host_to(Ipv4Address to, const Transport& transport = syn, std::size_t payl
 
 class ToOverlay : public ProgTest {
 protected:
-    // Passed to the device, which encapsulates it: to the peer's VTEP MAC, the mark cleared.
+    // Passed to the device, which encapsulates it: from VTEP MAC to VTEP MAC, the mark cleared.
     [[nodiscard]] static testing::AssertionResult leaves_for(const Member& peer, const At& at, const Frame& sent) {
         Frame expected = sent;
         expected.ethernet.destination = peer.vtep_mac;
+        expected.ethernet.source = member("n1").vtep_mac;
         return comes_to(node(), at, bytes(sent), {Verdict::pass, bytes(expected), 0},
                         at.mark == fast_path_mark ? Counted{} : once(counter_of(PATH_HOST_TO_OVERLAY), bytes(sent)));
     }
@@ -37,6 +38,13 @@ TEST_F(ToOverlay, HostToRemotePod_GetsThePeersMac) {
 TEST_F(ToOverlay, HostToAnotherNodesAddresses_GetsThePeersMac) {
     EXPECT_TRUE(leaves_for(member("n2"), overlay_out, host_to(n2_ip)));
     EXPECT_TRUE(leaves_for(member("n2"), overlay_out, host_to(address("10.244.2.0"))));
+}
+
+// The stack's way out of the underlay ends here too, with the underlay's MAC.
+TEST_F(ToOverlay, WhateverMacItComesWith_IsReplacedByOurVteps) {
+    Frame frame = host_to(api_ip);
+    frame.ethernet.source = mac("02:00:00:00:00:99");
+    EXPECT_TRUE(leaves_for(member("n2"), overlay_out, frame));
 }
 
 TEST_F(ToOverlay, KubeProxysMark_IsCleared) {

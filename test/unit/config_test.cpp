@@ -22,6 +22,7 @@ using testing::ElementsAre;
 using testing::Eq;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::Optional;
 using testing::SizeIs;
 using testing::StartsWith;
@@ -427,6 +428,26 @@ TEST(CommandLineTest, Cleanup_TakesTheSameFlagsBeforeAndAfter) {
     EXPECT_FALSE(parse({"cleanup"})->dry_run);
 }
 
+TEST(CommandLineTest, FeaturesToDoWithout_AddUpAndGoWithCleanup) {
+    const auto invocation = parse({"--without-feature", "tcx", "cleanup", "--without-feature=own-headers"});
+    ASSERT_TRUE(invocation.has_value());
+    EXPECT_EQ(invocation->command, AgentCommand::cleanup);
+    EXPECT_EQ(invocation->without.to_string(), "tcx, own-headers");
+    EXPECT_TRUE(parse({})->without.empty());
+}
+
+TEST(CommandLineTest, FeatureNobodyKnows_IsRefusedWithTheListOfThoseThereAre) {
+    const auto invocation = parse({"--without-feature", "tcx", "--without-feature", "wings"});
+    ASSERT_FALSE(invocation.has_value());
+    EXPECT_EQ(invocation.error().status, 2);
+    EXPECT_THAT(invocation.error().text, HasSubstr("there is no feature \"wings\": one of tcx, own-headers, "));
+}
+
+TEST(CommandLineTest, TestSwitch_IsNotInTheHelp) {
+    EXPECT_THAT(parse({"--help"}).error().text, Not(HasSubstr("without")));
+    EXPECT_THAT(parse({"cleanup", "--help"}).error().text, Not(HasSubstr("without")));
+}
+
 TEST(CommandLineTest, HelpAndVersion_EndWithStatusZero) {
     ASSERT_FALSE(parse({"--version"}).has_value());
     EXPECT_EQ(parse({"--version"}).error().status, 0);
@@ -443,6 +464,9 @@ TEST(CommandLineTest, WrongUsage_EndsWithStatusTwoAndOneLine) {
                                                                        {"--dry-run"},
                                                                        {"--log-level", "loud"},
                                                                        {"--log-format", "xml"},
+                                                                       {"--without-feature"},
+                                                                       {"--without-feature", ""},
+                                                                       {"--without-feature", "wings"},
                                                                        {"cleanup", "--check-config"}}) {
         const auto invocation = parse(arguments);
         ASSERT_FALSE(invocation.has_value()) << arguments.front();

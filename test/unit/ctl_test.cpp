@@ -102,6 +102,20 @@ TEST_F(AgentctlTest, StatusWide_ShowsTheDetails) {
     EXPECT_NE(ran.out.find("\nDETAIL  VALUE\nnodes   2\npods    1,2\n"), std::string::npos) << ran.out;
 }
 
+TEST_F(AgentctlTest, Status_ShowsTheWaysTakenOnThisKernel) {
+    answer("/v1/status",
+           R"({"state":"ok","node":"n1","version":"0.1.0","subsystems":[],"details":{"nodes":2,"features":)"
+           R"({"encapsulation":"tunnel device","hooks":"clsact","memory":"rlimit"}}})");
+    serve();
+    const std::string ways = "encapsulation: tunnel device\nhooks: clsact\nmemory: rlimit\n\n";
+    const Ran ran = run({"status"});
+    EXPECT_EQ(ran.status, ExitStatus::ok);
+    EXPECT_EQ(ran.out, "node n1, podlane 0.1.0: ok\n" + ways + "SUBSYSTEM  STATE  REASON  ACTION\n");
+    EXPECT_EQ(run({"status", "--no-headers"}).out, "");
+    const Ran wide = run({"status", "-o", "wide"});
+    EXPECT_EQ(wide.out, ran.out + "\nDETAIL  VALUE\nnodes   2\n");
+}
+
 TEST_F(AgentctlTest, NoAgent_IsExitStatus3AndSaysWhatToDo) {
     const Ran ran = run({"status"});
     EXPECT_EQ(ran.status, ExitStatus::unreachable);

@@ -14,7 +14,7 @@ root=$out/root
 
 # Under the paths that they have here.
 tools=(ip tc bridge ss ping arping ethtool nsenter iptables iptables-save iptables-restore nft conntrack ipset ipvsadm
-  bpftool sysctl /usr/lib/cni/host-local /usr/lib/cni/bridge /usr/lib/cni/portmap /usr/lib/cni/loopback)
+  bpftool sysctl /usr/lib/cni/host-local /usr/lib/cni/bridge /usr/lib/cni/portmap /usr/lib/cni/loopback prlimit setpriv)
 own_programs=(podlane-agent agentctl podlane prog_tests net_tests verifier_stats)
 
 copy_file() {

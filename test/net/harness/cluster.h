@@ -16,7 +16,8 @@ struct ClusterOptions {
     unsigned nodes = 2;
     FlannelNeighbours flannel = FlannelNeighbours::no;
     unsigned underlay_mtu = 1500;
-    std::string extra_config;  // for every agent
+    std::string extra_config;               // for every agent
+    std::vector<std::string> without = {};  // what every agent is to take for missing
 };
 
 // Nodes 1 to N on one underlay, each with a running agent that is in sync.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
@@ -105,8 +107,22 @@ void Node::write_state(std::string_view content) {
 }
 
 void Node::start_agent() {
-    agent_ = std::make_unique<Process>(
-        ns_, std::vector<std::string>{program("podlane-agent"), "--config", config_file().string()});
+    auto command = agent_arguments();
+    command.insert(command.begin(), program("podlane-agent"));
+    agent_ = std::make_unique<Process>(ns_, command);
+}
+
+std::vector<std::string> Node::agent_arguments() const {
+    std::vector<std::string> arguments = {"--config", config_file().string()};
+    const char* everywhere = std::getenv("PODLANE_TEST_WITHOUT");
+    std::istringstream names(everywhere == nullptr ? "" : everywhere);
+    for (std::string name; names >> name;) {
+        arguments.insert(arguments.end(), {"--without-feature", name});
+    }
+    for (const auto& name : options_.without) {
+        arguments.insert(arguments.end(), {"--without-feature", name});
+    }
+    return arguments;
 }
 
 void Node::wait_for_status(int status, std::chrono::milliseconds timeout) {

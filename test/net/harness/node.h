@@ -58,6 +58,8 @@ struct NodeOptions {
     bool flannel = false;
     // Further lines for the agent's configuration file, YAML at the top level.
     std::string extra_config;
+    // What the agent is to take for missing: --without-feature.
+    std::vector<std::string> without = {};
 };
 
 // One podlane node: a namespace on the underlay with an agent, state file, runDir and bpffs of its own.
@@ -84,6 +86,11 @@ public:
     void write_state(std::string_view content);
 
     void start_agent();
+    // What agents started from now on take for missing, besides what $PODLANE_TEST_WITHOUT has (names with blanks
+    // between them), by which every test can be run on the fallbacks.
+    void set_without(std::vector<std::string> features) { options_.without = std::move(features); }
+    // --config, and the switches.
+    [[nodiscard]] std::vector<std::string> agent_arguments() const;
     // Waits until `agentctl status` exits with `status`; raises when it does not in time.
     void wait_for_status(int status, std::chrono::milliseconds timeout = std::chrono::seconds(15));
     void wait_ready() { wait_for_status(0); }

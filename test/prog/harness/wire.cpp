@@ -41,7 +41,8 @@ Wire::Wire(Node& node, const At& at)
 }
 
 Wire::~Wire() {
-    static_cast<void>(attacher_.detach(at_.hook, ifindex_));
+    static_cast<void>(
+        attacher_.detach({.hook = at_.hook, .ifindex = ifindex_, .method = attacher_.method(), .alive = true}));
 }
 
 void Wire::send(const Bytes& frame) const {
