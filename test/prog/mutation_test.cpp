@@ -113,7 +113,7 @@ private:
             case 4:
                 packet.resize(shortest_damaged + below(packet.size() - shortest_damaged + 1));
                 break;
-            case 5:
+            default:
                 packet.resize(packet.size() + below(64), 0xee);
                 break;
         }

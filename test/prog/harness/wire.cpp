@@ -41,8 +41,8 @@ Wire::Wire(Node& node, const At& at)
 }
 
 Wire::~Wire() {
-    static_cast<void>(
-        attacher_.detach({.hook = at_.hook, .ifindex = ifindex_, .method = attacher_.method(), .alive = true}));
+    [[maybe_unused]] const auto detached =
+        attacher_.detach({.hook = at_.hook, .ifindex = ifindex_, .method = attacher_.method(), .alive = true});
 }
 
 void Wire::send(const Bytes& frame) const {
