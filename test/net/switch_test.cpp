@@ -56,13 +56,15 @@ protected:
         EXPECT_EQ(transfer.get().problem, "");
         EXPECT_GE(rounds, 1U);
     }
-    void expect_no_loss_while_switching(const std::vector<std::string>& without) {
+    void expect_no_loss_while_switching(const std::vector<std::string>& there, const std::vector<std::string>& back) {
         UdpStream outward(pod_a().endpoint(), pod_b().endpoint());
         UdpStream inward(pod_b().endpoint(), pod_a().endpoint());
         UdpStream from_host(node(1).endpoint(), pod_b().endpoint());
         ASSERT_TRUE(wait_until([&] { return outward.echoed() > 100 && inward.echoed() > 100; }, 5s));
-        restart_without(node(1), without);
-        restart_without(node(1), {});
+        restart_without(node(1), there);
+        expect_one_set_of_hooks(node(1), devices());
+        restart_without(node(1), back);
+        expect_one_set_of_hooks(node(1), devices());
         for (UdpStream* stream : {&outward, &inward, &from_host}) {
             const auto totals = stream->stop();
             EXPECT_GT(totals.sent, 200U);
@@ -83,7 +85,10 @@ TEST_F(SwitchTest, OtherHooks_LoseNoPacket) {
     if (!has_tcx()) {
         GTEST_SKIP() << "this kernel has no TCX to switch from";
     }
-    expect_no_loss_while_switching({"tcx"});
+    // The first time a clsact qdisc is added to each device. The kernel stops a device for that (qdisc_graft), and what
+    // is sent meanwhile is lost, whoever asks for it.
+    restart_without(node(1), {"tcx"});
+    expect_no_loss_while_switching({}, {"tcx"});
 }
 
 TEST_F(SwitchTest, OtherEncapsulation_CarriesARunningTcpStream) {
@@ -91,7 +96,7 @@ TEST_F(SwitchTest, OtherEncapsulation_CarriesARunningTcpStream) {
 }
 
 TEST_F(SwitchTest, OtherEncapsulation_LosesNoPacket) {
-    expect_no_loss_while_switching({"own-headers"});
+    expect_no_loss_while_switching({"own-headers"}, {});
 }
 
 TEST_F(SwitchTest, EverythingAtOnce_CarriesARunningTcpStream) {
