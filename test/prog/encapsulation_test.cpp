@@ -12,6 +12,16 @@ const Tcp syn{40000, 80, tcp_flag::syn};
 
 class Encapsulation : public ProgTest {};
 
+class OuterHeaders : public Encapsulation {
+protected:
+    void SetUp() override {
+        if (!kernel_writes_outer_headers()) {
+            GTEST_SKIP() << "this kernel gives the programs no room for outer headers";
+        }
+        Encapsulation::SetUp();
+    }
+};
+
 TEST_F(Encapsulation, PodToRemotePod_IsEncapsulatedToPeerVtep) {
     EXPECT_TRUE(encapsulates(from_web, from_pod(pod("web"), api_ip, syn), member("n2")));
 }
@@ -45,7 +55,7 @@ TEST_F(Encapsulation, OfEveryLength_SetsTheOuterLengths) {
     EXPECT_TRUE(encapsulates(from_web, from_pod(pod("web"), api_ip, Udp{5000, 53}, path_mtu - 28), member("n2")));
 }
 
-TEST_F(Encapsulation, EcnIsCopiedToTheOuterHeader_DscpIsNot) {
+TEST_F(OuterHeaders, EcnIsCopiedToTheOuterHeader_DscpIsNot) {
     for (const unsigned dscp : {0x00U, 0x2eU, 0x3fU}) {
         for (const unsigned ecn : {0U, 1U, 2U, 3U}) {
             Frame sent = from_pod(pod("web"), api_ip, syn);
@@ -66,7 +76,7 @@ TEST_F(Encapsulation, KubeProxysMark_IsCleared) {
     EXPECT_TRUE(encapsulates(marked, from_pod(pod("web"), api_ip, syn), member("n2")));
 }
 
-TEST_F(Encapsulation, PaddingBehindThePacket_TravelsAlong) {
+TEST_F(OuterHeaders, PaddingBehindThePacket_TravelsAlong) {
     const Frame sent = from_pod(pod("web"), api_ip, Udp{5000, 53}, 4);
     Bytes packet = bytes(sent);
     packet.resize(60, 0xee);
@@ -86,7 +96,7 @@ TEST_F(Encapsulation, PaddingBehindThePacket_TravelsAlong) {
 
 // --- what spreads flows over paths and queues ---
 
-TEST_F(Encapsulation, PacketsOfOneFlow_HaveOneSourcePort) {
+TEST_F(OuterHeaders, PacketsOfOneFlow_HaveOneSourcePort) {
     std::set<std::uint16_t> ports;
     for (const std::size_t length : {0U, 1U, 100U, 1400U}) {
         ports.insert(
@@ -95,7 +105,7 @@ TEST_F(Encapsulation, PacketsOfOneFlow_HaveOneSourcePort) {
     EXPECT_EQ(ports.size(), 1U);
 }
 
-TEST_F(Encapsulation, PacketsOfManyFlows_SpreadOverSourcePorts) {
+TEST_F(OuterHeaders, PacketsOfManyFlows_SpreadOverSourcePorts) {
     std::set<std::uint16_t> ports;
     for (std::uint16_t port = 1; port <= 256; ++port) {
         ports.insert(
@@ -105,10 +115,7 @@ TEST_F(Encapsulation, PacketsOfManyFlows_SpreadOverSourcePorts) {
     EXPECT_GT(ports.size(), 200U);
 }
 
-TEST_F(Encapsulation, OuterIdentification_DiffersFromPacketToPacket) {
-    if (!kernel_writes_outer_headers()) {
-        GTEST_SKIP() << "this kernel gives the programs no room for outer headers";
-    }
+TEST_F(OuterHeaders, OuterIdentification_DiffersFromPacketToPacket) {
     std::set<std::uint16_t> ids;
     for (int i = 0; i < 64; ++i) {
         ids.insert(read16(node().run(from_web, bytes(from_pod(pod("web"), api_ip, syn))).packet, 18));
