@@ -6,7 +6,7 @@
 #   unit  no privileges
 #   prog  BPF programs by BPF_PROG_TEST_RUN; root
 #   net   network namespaces and real traffic; root
-#   fuzz  each target of test/fuzz for FUZZ_SECONDS (20), under AddressSanitizer and UndefinedBehaviorSanitizer
+#   fuzz  each target of test/fuzz for FUZZ_SECONDS (10), under AddressSanitizer and UndefinedBehaviorSanitizer
 #   vm    programs' verification, prog and the core of net on other kernels, in virtual machines (qemu, emulated)
 #
 # Without a name: all of them. The last line is "N passed, N failed, N skipped", over all suites. The
@@ -18,7 +18,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 # What each suite may take at most, seconds: several times what it needs.
 declare -A time_limit=([unit]=180 [prog]=180 [net]=600)
-fuzz_seconds=${FUZZ_SECONDS:-20}
+fuzz_seconds=${FUZZ_SECONDS:-10}
 fuzz_dir=$build_dir-fuzz
 log_dir=$build_dir/test-logs
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdlib>
 #include <random>
 #include <span>
 
@@ -9,7 +10,13 @@
 namespace podlane::prog {
 namespace {
 
-constexpr int damaged_packets_per_seed = 400;
+// An emulated machine takes milliseconds for one: $PODLANE_TEST_MUTATIONS says how many.
+int damaged_packets_per_seed() {
+    constexpr int usual = 400;
+    const char* asked = std::getenv("PODLANE_TEST_MUTATIONS");
+    return asked == nullptr ? usual : std::atoi(asked);
+}
+
 constexpr std::size_t shortest_damaged = 54;  // the kernel's minimum for a test run of what claims to be IPv6
 constexpr std::size_t inner_ip = 64;          // offset of the inner IP header in a VXLAN frame
 constexpr std::uint8_t tcp_syn_ack = tcp_flag::syn | tcp_flag::ack;
@@ -268,7 +275,7 @@ class Mutation : public ProgTest, public testing::WithParamInterface<Seed> {};
 TEST_P(Mutation, EveryVerdictKeepsItsPromise) {
     const auto& [name, at, good] = GetParam();
     Damage damage(name);
-    for (int i = 0; i < damaged_packets_per_seed; ++i) {
+    for (int i = 0; i < damaged_packets_per_seed(); ++i) {
         const Bytes packet = damage.of(good);
         const Outcome out = node().run(at, packet);
         ASSERT_TRUE(keeps_its_promise(at, packet, out, node().counted()))
@@ -279,7 +286,7 @@ TEST_P(Mutation, EveryVerdictKeepsItsPromise) {
 TEST_P(Mutation, HooksBehindTheStack_NeverDropOrChange) {
     const Bytes& good = GetParam().packet;
     Damage damage(GetParam().name + " behind the stack");
-    for (int i = 0; i < damaged_packets_per_seed / 4; ++i) {
+    for (int i = 0; i < damaged_packets_per_seed() / 4; ++i) {
         const Bytes packet = damage.of(good);
         ASSERT_TRUE(leaves_alone(to_web, packet));
         const Outcome out = node().run(underlay_out, packet);

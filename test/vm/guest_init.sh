@@ -18,7 +18,7 @@ ip link set lo up
 dmesg -n 4
 
 # Some segments of every size and some thousand packets; gigabytes are for machines that are not emulated.
-export PODLANE_TEST_BULK_LIMIT=8000000
+export PODLANE_TEST_BULK_LIMIT=8000000 PODLANE_TEST_MUTATIONS=40
 
 results=/dev/ttyS1
 word_of() { # NAME: its value on the kernel's command line
