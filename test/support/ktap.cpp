@@ -41,9 +41,9 @@ private:
     void OnTestEnd(const testing::TestInfo& test) override {
         const auto& result = *test.result();
         const std::string skip = result.Skipped() ? " # SKIP " + skip_reason_ : "";
+        print_diagnostics(fmt::format("{} ms", result.elapsed_time()));
         print(fmt::format("{} {} {}.{}{}", result.Failed() ? "not ok" : "ok", ++number_, test.test_suite_name(),
                           test.name(), skip));
-        print_diagnostics(fmt::format("{} ms", result.elapsed_time()));
     }
 
     void print_diagnostics(const std::string& text) {
