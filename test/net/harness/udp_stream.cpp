@@ -29,11 +29,21 @@ private:
     std::vector<bool> seen_;
 };
 
+// Seconds' worth: a reader that the machine does not let run loses nothing, the network's losses are what is counted.
+void enlarge_buffer(const Fd& socket) {
+    constexpr int bytes = 16 * 1024 * 1024;
+    if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) != 0) {
+        raise_errno("enlarge a receive buffer");
+    }
+}
+
 }  // namespace
 
 UdpStream::UdpStream(const Endpoint& client, const Endpoint& server)
     : client_(client_socket(*client.ns, SOCK_DGRAM, 50ms)),
       server_(server_socket(*server.ns, server.address, SOCK_DGRAM, 50ms)) {
+    enlarge_buffer(client_);
+    enlarge_buffer(server_);
     if (!connect_to(client_, local_address(server_))) {
         raise_errno("connect a datagram socket to {}", server.address);
     }
