@@ -40,9 +40,10 @@ struct Exchange {
 
 MHD_Result send(MHD_Connection* connection, const HttpResponse& answer) {
     // MHD copies the body; the parameter is not const for C's sake only.
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast)
+    // NOLINTBEGIN(cppcoreguidelines-pro-type-const-cast)
     const std::unique_ptr<MHD_Response, FreeResponse> response(MHD_create_response_from_buffer(
         answer.body.size(), const_cast<char*>(answer.body.data()), MHD_RESPMEM_MUST_COPY));
+    // NOLINTEND(cppcoreguidelines-pro-type-const-cast)
     if (!response) {
         return MHD_NO;
     }

@@ -12,8 +12,6 @@
 namespace podlane::net {
 namespace {
 
-using testing::Test;
-
 class CniVersionTest : public CniNode, public testing::WithParamInterface<const char*> {};
 
 // The whole result, built from what the kernel says.
@@ -117,6 +115,8 @@ TEST_F(CniAttachTest, ConcurrentAdds_GetDifferentAddresses) {
     constexpr int count = 12;
     std::vector<std::unique_ptr<Container>> containers;
     std::vector<std::future<Completed>> calls;
+    containers.reserve(count);
+    calls.reserve(count);
     const auto plugin = runtime();
     for (int i = 0; i < count; ++i) {
         containers.push_back(std::make_unique<Container>(fmt::format("c{}", i)));
