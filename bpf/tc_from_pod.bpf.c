@@ -4,12 +4,11 @@
  *
  *   ARP for the gateway          answered here
  *   to a pod of this node        redirected into that pod
- *   to another node or its pods  encapsulated, out of the underlay
+ *   to another node or its pods  out of the underlay: encapsulated, or as it is to a direct peer
  *   anything else                the host's stack
  */
 #include "bpf/lib/arp.h"
-#include "bpf/lib/flow.h"
-#include "bpf/lib/rewrite.h"
+#include "bpf/lib/deliver.h"
 #include "bpf/lib/route.h"
 #include "bpf/lib/vxlan.h"
 
@@ -51,6 +50,23 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct packe
 	return bpf_redirect_neigh(route->ifindex, &next_hop, sizeof(next_hop), 0);
 }
 
+/*
+ * To a peer on the same link, as it is. Point of no return. The mark tells the underlay's egress
+ * hook that the stack has not seen the packet; it is taken off there.
+ */
+static __always_inline int send_directly(struct __sk_buff *skb, const struct packet *packet,
+					 const struct node_route *route)
+{
+	struct bpf_redir_neigh next_hop = {.nh_family = 2 /* AF_INET */,
+					   .ipv4_nh = route->next_hop};
+
+	count_path(skb, PATH_POD_TO_DIRECT);
+	if (!route_ipv4(skb, ETH_HLEN, packet->tos))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_PACKET_WRITE_FAILED);
+	skb->mark = MARK_FAST_PATH;
+	return bpf_redirect_neigh(route->ifindex, &next_hop, sizeof(next_hop), 0);
+}
+
 static __always_inline int send_to_node(struct __sk_buff *skb, const struct packet *packet,
 					const struct node_route *route)
 {
@@ -62,6 +78,8 @@ static __always_inline int send_to_node(struct __sk_buff *skb, const struct pack
 		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_PEER_UNREACHABLE);
 	if (!route->ifindex)
 		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NO_UNDERLAY_ROUTE);
+	if (route->path == NODE_PATH_DIRECT)
+		return send_directly(skb, packet, route);
 	return encapsulate(skb, packet, route);
 }
 

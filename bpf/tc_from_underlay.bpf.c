@@ -2,14 +2,15 @@
 /*
  * Ingress of the underlay device: what the other nodes send.
  *
- *   not VXLAN on our port        passed on, untouched
- *   not what a node may send     dropped
- *   for a pod of this node       decapsulated and redirected into the pod
- *   for the host, or slow        passed on: the overlay device takes it (tc_overlay.bpf.c checks it
- * again)
+ *   VXLAN on our port
+ *     not what a node may send   dropped
+ *     for a pod of this node     decapsulated and redirected into the pod
+ *     for the host, or slow      passed on: the overlay device takes it (tc_overlay.bpf.c checks
+ *                                it again)
+ *   from a peer to a pod here    redirected into the pod, whichever path we take to that peer
+ *   anything else                passed on, untouched
  */
-#include "bpf/lib/flow.h"
-#include "bpf/lib/rewrite.h"
+#include "bpf/lib/deliver.h"
 #include "bpf/lib/route.h"
 #include "bpf/lib/vxlan.h"
 
@@ -165,8 +166,7 @@ static __always_inline int decapsulate(struct __sk_buff *skb, const struct pod_e
 	return deliver_to_pod(skb, DIRECTION_FROM_UNDERLAY, pod, tos);
 }
 
-SEC("tc/ingress")
-int from_underlay(struct __sk_buff *skb)
+static __always_inline int receive_tunnelled(struct __sk_buff *skb)
 {
 	struct tunnel tunnel = {};
 	struct packet inner = {};
@@ -176,12 +176,7 @@ int from_underlay(struct __sk_buff *skb)
 	enum drop_reason drop;
 	__u8 tos;
 
-	/* A frame with a VLAN tag is for the VLAN's own device. */
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST ||
-	    skb->vlan_present)
-		return VERDICT_PASS;
-	if (!make_linear(skb, ETH_HLEN + IPV4_HEADER_LENGTH + sizeof(struct udphdr)) ||
-	    classify_outer(skb) != OUTER_VXLAN || !pull_ipv4(skb, VXLAN_INNER_IPV4))
+	if (!pull_ipv4(skb, VXLAN_INNER_IPV4))
 		return VERDICT_PASS;
 	flow = find_tcp_flow(skb);
 	if (is_unmerged_bulk(skb, flow)) {
@@ -202,6 +197,58 @@ int from_underlay(struct __sk_buff *skb)
 	if (!ecn_decapsulated(tunnel.tos, inner.tos, &tos))
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_ECN_CONGESTED);
 	return decapsulate(skb, pod, tos);
+}
+
+/* The pod of this node that a peer sent the packet to as it is, or NULL: it is none of ours. */
+static __always_inline const struct pod_endpoint *find_direct_receiver(struct __sk_buff *skb)
+{
+	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
+	const struct pod_endpoint *pod;
+	__be32 source, destination;
+
+	if (!ip || ip->daddr == config.node_address)
+		return NULL;
+	source = ip->saddr;
+	destination = ip->daddr;
+	pod = bpf_map_lookup_elem(&pods_by_ipv4, &destination);
+	return pod && is_peer_address(source) ? pod : NULL;
+}
+
+/*
+ * The peer decides how it sends, we how we do: it may hold us for adjacent before we hold it. What
+ * it sends must come by here in either case, so that the flow has one owner.
+ */
+static __always_inline int receive_plain(struct __sk_buff *skb)
+{
+	const struct pod_endpoint *pod = find_direct_receiver(skb);
+	struct packet packet = {};
+	enum handover_reason handover;
+	enum drop_reason drop;
+
+	if (!pod)
+		return VERDICT_PASS;
+	if (!pull_ipv4(skb, ETH_HLEN))
+		return hand_over(skb, DIRECTION_FROM_UNDERLAY, HANDOVER_PULL_FAILED);
+	drop = parse_ipv4(skb, ETH_HLEN, skb->len, &packet);
+	if (drop != DROP_NONE)
+		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, drop);
+	handover = check_delivery(&packet, pod);
+	if (handover != HANDOVER_NONE)
+		return hand_over(skb, DIRECTION_FROM_UNDERLAY, handover);
+	count_path(skb, PATH_DIRECT_TO_POD);
+	return deliver_to_pod(skb, DIRECTION_FROM_UNDERLAY, pod, packet.tos);
+}
+
+SEC("tc/ingress")
+int from_underlay(struct __sk_buff *skb)
+{
+	/* A frame with a VLAN tag is for the VLAN's own device. */
+	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST ||
+	    skb->vlan_present)
+		return VERDICT_PASS;
+	if (!make_linear(skb, ETH_HLEN + IPV4_HEADER_LENGTH + sizeof(struct udphdr)))
+		return VERDICT_PASS;
+	return classify_outer(skb) == OUTER_VXLAN ? receive_tunnelled(skb) : receive_plain(skb);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

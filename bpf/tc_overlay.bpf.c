@@ -7,9 +7,8 @@
  *   to_overlay    egress: what the host sends or forwards to other nodes; sets the key
  *   from_overlay  ingress: what came in by VXLAN on any interface, with any VNI; checks the key
  */
+#include "bpf/lib/deliver.h"
 #include "bpf/lib/ecn.h"
-#include "bpf/lib/flow.h"
-#include "bpf/lib/rewrite.h"
 #include "bpf/lib/route.h"
 
 /* Size of struct bpf_tunnel_key before local_ipv4 joined it (Linux 6.0). */
@@ -94,17 +93,6 @@ static __always_inline enum drop_reason check_tunnel_key(struct __sk_buff *skb,
 	return check_tunnel_source(bpf_htonl(key.remote_ipv4), packet->source);
 }
 
-/* Why the packet goes to the stack, or HANDOVER_NONE. */
-static __always_inline enum handover_reason check_fast_path(const struct packet *packet,
-							    const struct pod_endpoint *pod)
-{
-	struct flow_key receiver = flow_key_to_pod(packet);
-	enum handover_reason handover = check_forwardable(packet, pod->mtu);
-
-	return handover != HANDOVER_NONE ? handover
-					 : check_flow(packet, &receiver, FLOW_PENDING_TO_POD);
-}
-
 static __always_inline int send_to_host(struct __sk_buff *skb, __be32 address)
 {
 	struct destination destination = find_destination(address);
@@ -135,7 +123,7 @@ int from_overlay(struct __sk_buff *skb)
 	pod = bpf_map_lookup_elem(&pods_by_ipv4, &packet.destination);
 	if (!pod)
 		return send_to_host(skb, packet.destination);
-	handover = check_fast_path(&packet, pod);
+	handover = check_delivery(&packet, pod);
 	if (handover != HANDOVER_NONE) {
 		bpf_skb_change_type(skb, PACKET_HOST);
 		return hand_over(skb, DIRECTION_FROM_OVERLAY, handover);

@@ -2,10 +2,13 @@
 /*
  * Egress of the underlay device: what leaves the node.
  *
+ *   the fast path's              passed on; only its mark is taken off
  *   the node's own               passed on, untouched; everything that is encapsulated among it
- *   a pod's, to another node     sent into the overlay: between nodes a pod's packet travels
- * encapsulated a pod's, to the outside      passed on; a flow that the stack translated is learned
- * to be the stack's
+ *   a pod's, out of the stack
+ *     to a direct peer           passed on; a flow that leaves as it came is learned to be ours
+ *     to any other node          sent into the overlay: it travels encapsulated
+ *     to the outside             passed on; a flow that the stack translated is learned to be the
+ *                                stack's
  */
 #include "bpf/lib/flow.h"
 #include "bpf/lib/rewrite.h"
@@ -29,6 +32,21 @@ static __always_inline int send_by_overlay(struct __sk_buff *skb)
 	return bpf_redirect(config.overlay_ifindex, 0);
 }
 
+/* What the stack forwards to a node or its pods goes the way that our own packets to it go. */
+static __always_inline int send_to_node(struct __sk_buff *skb, const struct packet *packet,
+					const struct node_route *node)
+{
+	struct flow_key sender = flow_key_from_pod(packet);
+
+	if (node->path == NODE_PATH_UNREACHABLE)
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_PEER_UNREACHABLE);
+	if (node->path != NODE_PATH_DIRECT)
+		return send_by_overlay(skb);
+	count_path(skb, PATH_STACK_TO_DIRECT);
+	learn_from_stack(packet, &sender, FLOW_PENDING_FROM_POD);
+	return VERDICT_PASS;
+}
+
 /*
  * The tuple that the pod sent is on record as undecided, and stays so: what leaves for the outside
  * goes through the stack. Any other tuple is one that the stack made.
@@ -48,6 +66,10 @@ int to_underlay(struct __sk_buff *skb)
 	struct packet packet = {};
 	struct destination destination;
 
+	if (skb->mark == MARK_FAST_PATH) {
+		skb->mark = 0;
+		return VERDICT_PASS;
+	}
 	if (skb->protocol != bpf_htons(ETH_P_IP) || is_from_this_node(skb))
 		return VERDICT_PASS;
 	if (!pull_ipv4(skb, ETH_HLEN))
@@ -57,8 +79,8 @@ int to_underlay(struct __sk_buff *skb)
 		return VERDICT_PASS;
 
 	destination = find_destination(packet.destination);
-	if (destination.kind == DESTINATION_NODE)
-		return send_by_overlay(skb);
+	if (destination.kind == DESTINATION_NODE && destination.node)
+		return send_to_node(skb, &packet, destination.node);
 	learn_translated(&packet);
 	return VERDICT_PASS;
 }

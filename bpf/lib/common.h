@@ -29,9 +29,9 @@ const volatile struct datapath_config config SEC(".rodata.config");
 #define VERDICT_PASS TC_ACT_UNSPEC
 
 /*
- * Set in skb->mark from from-pod to the overlay device's egress hook, and by nobody else: the
- * packet is the fast path's, which only lacks its outer headers. Never leaves the node: every
- * packet that is encapsulated has its mark cleared.
+ * Set in skb->mark from from-pod to the egress hook of the overlay or the underlay device, and by
+ * nobody else: the packet is the fast path's, the stack has not seen it. Never leaves the node:
+ * both hooks clear it, and every packet that is encapsulated has its mark cleared.
  */
 #define MARK_FAST_PATH 0x504c4e45
 

@@ -54,16 +54,4 @@ static __always_inline enum handover_reason check_forwardable(const struct packe
 	return HANDOVER_NONE;
 }
 
-/*
- * Delivers the IPv4 packet behind the Ethernet header to a pod of this node, routed: TTL, TOS,
- * MACs. The point of no return lies before it.
- */
-static __always_inline int deliver_to_pod(struct __sk_buff *skb, enum direction direction,
-					  const struct pod_endpoint *pod, __u8 tos)
-{
-	if (!route_ipv4(skb, ETH_HLEN, tos) || !write_macs(skb, pod->mac, pod->host_mac))
-		return drop_packet(skb, direction, DROP_PACKET_WRITE_FAILED);
-	return bpf_redirect_peer(pod->ifindex, 0);
-}
-
 #endif

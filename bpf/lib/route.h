@@ -73,6 +73,14 @@ static __always_inline enum destination_kind find_node(__be32 address,
 	return route || is_cluster_address(address) ? DESTINATION_NOBODY : DESTINATION_OUTSIDE;
 }
 
+/* Whether the address is another node's, or lies in its podCIDRs. */
+static __always_inline bool is_peer_address(__be32 address)
+{
+	const struct node_route *node = NULL;
+
+	return find_node(address, &node) == DESTINATION_NODE;
+}
+
 static __always_inline struct destination find_destination(__be32 address)
 {
 	struct destination destination = {.kind = DESTINATION_POD};

@@ -32,7 +32,10 @@ enum direction {
 	X(OVERLAY_TO_HOST, "overlay-to-host")                                                      \
 	X(STACK_TO_OVERLAY, "stack-to-overlay")                                                    \
 	X(ARP_ANSWERED, "arp-answered")                                                            \
-	X(BULK_TO_OVERLAY_DEVICE, "bulk-to-overlay-device")
+	X(BULK_TO_OVERLAY_DEVICE, "bulk-to-overlay-device")                                        \
+	X(POD_TO_DIRECT, "pod-to-direct")                                                          \
+	X(DIRECT_TO_POD, "direct-to-pod")                                                          \
+	X(STACK_TO_DIRECT, "stack-to-direct")
 
 enum forward_path {
 #define X(name, text) PATH_##name,

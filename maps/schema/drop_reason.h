@@ -33,7 +33,9 @@
 	X(TUNNEL_KEY_FAILED, "tunnel-key-failed",                                                  \
 	  "the kernel refused or lacked the tunnel metadata of the overlay device")                \
 	X(PACKET_WRITE_FAILED, "packet-write-failed",                                              \
-	  "the kernel refused to rewrite a header that was checked before")
+	  "the kernel refused to rewrite a header that was checked before")                        \
+	X(PEER_UNREACHABLE, "peer-unreachable",                                                    \
+	  "a pod's packet to the address of a node to which there is no path that may be taken")
 
 enum drop_reason {
 	DROP_NONE = 0,

@@ -10,7 +10,8 @@ enum node_path {
 	NODE_PATH_LOCAL = 1,	   /* this node itself: its pods are found by address */
 	NODE_PATH_VXLAN = 2,	   /* encapsulated to the node's VTEP */
 	NODE_PATH_DIRECT = 3,	   /* routed over the shared link, as it is */
-	NODE_PATH_UNREACHABLE = 4, /* no path: answered with ICMP by the host's stack */
+	NODE_PATH_UNREACHABLE = 4, /* no path that may be taken: for its pods the host's stack
+				      answers with ICMP */
 };
 
 /* Key of nodes_by_pod_cidr. One lookup per prefix length in use (pod_cidr_lengths), longest first.
@@ -30,7 +31,7 @@ struct node_route {
 	__be32 next_hop; /* whose MAC the outer frame takes: the VTEP itself, or the gateway towards
 			    it */
 	__u32 ifindex;	 /* underlay device towards the next hop; 0: the kernel has no route */
-	__u32 mtu;	 /* largest inner IP packet this path carries, bytes */
+	__u32 mtu;	 /* largest IP packet of a pod's that this path carries, bytes */
 	__u8 vtep_mac[ETH_ALEN]; /* inner destination MAC that the node's VXLAN device takes as its
 				    own */
 	__u8 path;		 /* enum node_path */

@@ -163,7 +163,6 @@ INSTANTIATE_TEST_SUITE_P(
                       outer.udp.destination_port = 51234;
                   }},
         OuterCase{"ToAnotherAddress", [](Tunnel& outer) { outer.ip.destination = address("192.168.100.77"); }},
-        OuterCase{"ToAPodsAddress", [](Tunnel& outer) { outer.ip.destination = web_ip; }},
         OuterCase{"ToAnotherMac", [](Tunnel& outer) { outer.ethernet.destination = underlay_mac("n2"); }},
         OuterCase{"ToTheBroadcastMac", [](Tunnel& outer) { outer.ethernet.destination = mac("ff:ff:ff:ff:ff:ff"); }},
         OuterCase{"ToAMulticastMac", [](Tunnel& outer) { outer.ethernet.destination = mac("01:00:5e:00:00:01"); }},

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/prog/harness/fixture.h"
 
-// to-underlay: what leaves the node past the fast path. Between nodes a pod's packet travels encapsulated; the rest is
-// looked at and let go.
+// to-underlay: what leaves the node past the fast path. To a node that is not direct (direct_path_test.cpp) a pod's
+// packet travels encapsulated; the rest is looked at and let go.
 namespace podlane::prog {
 namespace {
 
@@ -48,6 +48,14 @@ TEST_F(UnderlayEgress, PodsIcmpErrorToAnotherNode_GoesIntoTheOverlayToo) {
     Frame error = stack_sends(web_ip, n2_ip, Icmp{.type = icmp_type::unreachable, .code = 3});
     error.payload = quoted(stack_sends(n2_ip, web_ip, Udp{5000, 53}));
     EXPECT_TRUE(goes_into_the_overlay(underlay_out, bytes(error)));
+}
+
+TEST_F(UnderlayEgress, PodsPacketToTheAddressOfANodeWithoutAPath_IsDropped) {
+    for (const Transport& transport : {Transport(syn), Transport(Udp{5000, 53}), Transport(Icmp{.id = 3})}) {
+        EXPECT_TRUE(
+            drops(underlay_out, bytes(stack_sends(web_ip, member("n4").address, transport)), DROP_PEER_UNREACHABLE));
+    }
+    EXPECT_TRUE(leaves_alone(underlay_out, bytes(stack_sends(n1_ip, member("n4").address)))) << "the node's own";
 }
 
 TEST_F(UnderlayEgress, PodsPacketToTheOutside_IsLeftAlone) {

@@ -30,6 +30,7 @@ const std::vector<Member>& members() {
         {"n4", address("192.168.100.4"), prefix("10.244.4.0/24"), mac("02:50:c0:a8:64:04"), address("192.168.100.4"),
          NODE_PATH_UNREACHABLE},
         {"n5", address("192.168.100.5"), prefix("10.244.5.0/24"), mac("02:50:c0:a8:64:05"), {}, NODE_PATH_VXLAN},
+        {"n6", n6_ip, prefix("10.244.6.0/24"), mac("02:50:c0:a8:64:06"), n6_ip, NODE_PATH_DIRECT},
     };
     return all;
 }

@@ -21,6 +21,7 @@
  *   n3  10.8.0.3       10.244.3.0/24   behind the gateway 192.168.100.254
  *   n4  192.168.100.4  10.244.4.0/24   no working path
  *   n5  192.168.100.5  10.244.5.0/24   no route of the kernel's
+ *   n6  192.168.100.6  10.244.6.0/24   on the same link, direct
  *
  * clusterCIDRs: 10.244.0.0/16. Each node also has flannel's `.0` address of its podCIDR.
  */
@@ -48,7 +49,8 @@ struct Pod {
 [[nodiscard]] const std::vector<Pod>& pods();
 [[nodiscard]] const Pod& pod(std::string_view name);
 
-inline constexpr std::uint32_t path_mtu = 1450;  // between any two nodes, bytes of inner IP
+inline constexpr std::uint32_t path_mtu = 1450;  // between any two nodes by VXLAN, bytes of inner IP
+inline constexpr std::uint32_t link_mtu = 1500;  // of the underlay
 inline constexpr std::uint16_t overlay_port = 8472;
 inline constexpr std::uint32_t overlay_vni = 1;
 inline constexpr std::size_t vxlan_overhead = 50;
@@ -59,9 +61,11 @@ inline const Ipv4Address db_ip = address("10.244.1.6");
 inline const Ipv4Address small_ip = address("10.244.1.7");
 inline const Ipv4Address api_ip = address("10.244.2.7");
 inline const Ipv4Address n3_pod_ip = address("10.244.3.9");
+inline const Ipv4Address n6_pod_ip = address("10.244.6.8");
 inline const Ipv4Address n1_ip = address("192.168.100.1");
 inline const Ipv4Address n2_ip = address("192.168.100.2");
 inline const Ipv4Address n3_ip = address("10.8.0.3");
+inline const Ipv4Address n6_ip = address("192.168.100.6");
 inline const Ipv4Address outside_ip = address("203.0.113.10");
 inline const Ipv4Address nobody_ip = address("10.244.77.1");  // in clusterCIDRs, of no node
 

@@ -129,7 +129,7 @@ node_route Node::route_to(const Member& other) const {
     route.vtep = other.address.wire();
     route.next_hop = other.next_hop.wire();
     route.ifindex = local || other.next_hop.is_unspecified() ? 0 : ifindex_of(underlay_device(self_.name));
-    route.mtu = path_mtu;
+    route.mtu = other.path == NODE_PATH_DIRECT ? link_mtu : path_mtu;
     std::ranges::copy(other.vtep_mac.bytes(), route.vtep_mac);
     route.path = static_cast<std::uint8_t>(local ? NODE_PATH_LOCAL : other.path);
     return route;
@@ -233,7 +233,7 @@ void Node::set_flow(const Flow& flow, flow_owner owner, std::uint8_t pending) {
     key.pod_port = htons(flow.pod_port);
     key.remote_port = htons(flow.remote_port);
     key.protocol = flow.protocol;
-    must(flows_.update(key, {.owner = static_cast<std::uint8_t>(owner), .pending = pending, .pad = {}}));
+    must(flows_.update(key, {.owner = static_cast<std::uint8_t>(owner), .pending = pending, .unmerged = 0, .pad = {}}));
 }
 
 }  // namespace podlane::prog
