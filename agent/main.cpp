@@ -22,13 +22,26 @@
 namespace podlane {
 namespace {
 
+PathMode path_mode(OverlayMode mode) {
+    switch (mode) {
+        case OverlayMode::automatic:
+            return PathMode::automatic;
+        case OverlayMode::vxlan:
+            return PathMode::vxlan;
+        case OverlayMode::host_gw:
+            return PathMode::host_gw;
+    }
+    return PathMode::automatic;
+}
+
 NodeSettings settings_of(const Config& config) {
     return {.node_name = config.node_name,
             .run_dir = config.run_dir,
             .bpffs = config.bpffs,
             .underlay_device = config.underlay.device,
             .vni = config.overlay.vni,
-            .overlay = {.device = config.overlay.device,
+            .overlay = {.mode = path_mode(config.overlay.mode),
+                        .device = config.overlay.device,
                         .port = config.overlay.port,
                         .mtu = config.overlay.mtu,
                         .flannel = config.overlay.flannel,

@@ -10,12 +10,20 @@ namespace {
 
 constexpr unsigned rp_filter_strict = 1;
 
-WantedRoute peer_route(const PeerPrefix& peer, const WantedOverlayDevice& overlay) {
+WantedRoute overlay_route(const PeerPrefix& peer, const WantedOverlayDevice& overlay) {
     WantedRoute route{.destination = peer.pod_cidr, .device = overlay.name, .mtu = peer.mtu};
     if (!overlay.addresses.empty()) {
         route.source = overlay.addresses.front();
     }
     return route;
+}
+
+WantedRoute direct_route(const PeerPrefix& peer, std::optional<Ipv4Address> node_address) {
+    return {.destination = peer.pod_cidr,
+            .device = peer.direct->device,
+            .gateway = peer.direct->gateway,
+            .source = node_address,
+            .mtu = peer.mtu};
 }
 
 WantedRoute unreachable_route(const Ipv4Prefix& cluster_cidr) {
@@ -52,7 +60,8 @@ WantedHostNetwork build_host_network(const HostNetworkInputs& inputs) {
     network.sysctls.push_back({.key = "net/ipv4/ip_forward", .value = "1", .reach = SysctlReach::host});
     if (inputs.overlay) {
         for (const auto& peer : inputs.peers) {
-            network.routes.push_back(peer_route(peer, *inputs.overlay));
+            network.routes.push_back(peer.direct ? direct_route(peer, inputs.node_address)
+                                                 : overlay_route(peer, *inputs.overlay));
         }
         add_forwarding(network, inputs.overlay->name, inputs.all_rp_filter);
         // The overlay carries IPv4 only: no link-local address, no router solicitations to nobody.

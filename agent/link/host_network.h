@@ -79,10 +79,19 @@ struct WantedHostNetwork {
     bool operator==(const WantedHostNetwork&) const = default;
 };
 
-// A prefix of a peer that is reached through the overlay.
+// To a peer that is on the link of an underlay device.
+struct DirectWay {
+    std::string device{};
+    Ipv4Address gateway{};  // the peer's own address
+
+    bool operator==(const DirectWay&) const = default;
+};
+
+// A prefix of a peer.
 struct PeerPrefix {
     Ipv4Prefix pod_cidr{};
-    std::uint32_t mtu = 0;  // bytes of inner IP on this path; 0: the overlay device's
+    std::uint32_t mtu = 0;              // bytes of a pod's packet on this path; 0: the device's
+    std::optional<DirectWay> direct{};  // nothing: through the overlay
 
     bool operator==(const PeerPrefix&) const = default;
 };
@@ -98,7 +107,9 @@ struct LocalPod {
 
 struct HostNetworkInputs {
     std::optional<WantedOverlayDevice> overlay{};
-    std::optional<Ipv4Address> node_address{};  // InternalIP: source of the host's packets to its own pods
+    // InternalIP: source of the host's packets to its own pods and to those of direct peers. flannel's host-gw routes
+    // name no source either, so the host's packets carry the node's address there as well.
+    std::optional<Ipv4Address> node_address{};
     std::vector<PeerPrefix> peers{};
     std::vector<Ipv4Prefix> cluster_cidrs{};
     std::vector<LocalPod> pods{};

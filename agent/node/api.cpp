@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "maps/names.h"
+
 namespace podlane {
 namespace {
 
@@ -49,11 +51,12 @@ Json status_of(const NodeAgent& agent) {
               {"warnings", agent.cluster().warnings.size()},
               {"attach", to_string(agent.features().attach)},
               {"podMTU", agent.pod_mtu()},
+              {"pathSwitches", agent.peers().switches()},
               {"features", features_json(agent.features())}}}};
 }
 
 struct PathReport {
-    std::string_view path;
+    std::string path;
     std::string reason;
 };
 
@@ -61,18 +64,10 @@ PathReport path_of(const NodeAgent& agent, const Node& node) {
     if (node.self) {
         return {"local", "this node"};
     }
-    const auto found = agent.paths().find(node.name);
-    if (found == agent.paths().end()) {
-        return {"unreachable", "not resolved yet"};
-    }
-    const auto& path = found->second;
-    if (path.ifindex == 0) {
-        return {"unreachable", path.problem};
-    }
-    if (path.next_hop != node.vtep) {
-        return {"vxlan", fmt::format("routed via {}", path.next_hop)};
-    }
-    return {"vxlan", "on the link"};
+    const auto& paths = agent.peers().all();
+    const auto found = paths.find(node.name);
+    return found == paths.end() ? PathReport{"unreachable", "not resolved yet"}
+                                : PathReport{name_of(found->second.path), found->second.reason};
 }
 
 Json nodes_of(const NodeAgent& agent) {

@@ -60,7 +60,7 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       settings_(std::move(settings)),
       features_(kernel.features),
       pins_(settings_.bpffs),
-      health_({"config", "state", "node", "underlay", "overlay", "datapath", "maps", "pods"}),
+      health_({"config", "state", "node", "underlay", "overlay", "peers", "datapath", "maps", "pods"}),
       endpoints_(settings_.run_dir / "endpoints"),
       socket_(std::move(kernel.socket)),
       monitor_(std::move(kernel.monitor)),
@@ -94,6 +94,11 @@ Result<void> NodeAgent::start() {
             return fail("underlay.device: there is no device {}", settings_.underlay_device);
         }
     }
+    auto peers = PeerPaths::create(loop_, settings_.overlay.mode, [this] { schedule_reconcile(); });
+    if (!peers) {
+        return std::unexpected(peers.error());
+    }
+    peers_ = std::move(*peers);
     if (auto created = pins_.create(); !created) {
         return created;
     }
@@ -142,7 +147,8 @@ void NodeAgent::on_source_change() {
 
 bool NodeAgent::concerns_underlay(const netlink::Event& event) const {
     if (const auto* link = std::get_if<netlink::LinkEvent>(&event)) {
-        return link->link.ifindex == underlay_.ifindex || underlay_.ifindex == 0;
+        return link->link.ifindex == underlay_.ifindex || underlay_.ifindex == 0 ||
+               peers_->uses_device(link->link.ifindex);
     }
     if (const auto* address = std::get_if<netlink::AddressEvent>(&event)) {
         return address->address.ifindex != overlay_ifindex_;
@@ -283,7 +289,7 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
 
 DesiredInputs NodeAgent::desired_inputs() const {
     return {.cluster = &cluster_,
-            .paths = &paths_,
+            .paths = &peers_->all(),
             .pods = &pods_,
             .underlay_mtu = underlay_.mtu,
             .all_rp_filter = all_rp_filter()};
@@ -291,8 +297,9 @@ DesiredInputs NodeAgent::desired_inputs() const {
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {
     pods_ = attached_pods(links);
-    paths_ = resolve_peers(socket_, cluster_, overlay_ifindex_);
-    pod_mtu_ = overlay_mtu(settings_.overlay, underlay_.mtu);
+    peers_->refresh(socket_, cluster_, links, overlay_ifindex_);
+    peers_->report(health_);
+    pod_mtu_ = podlane::pod_mtu(settings_.overlay, underlay_.mtu);
     wanted_network_ = desired_host_network(settings_.overlay, desired_inputs());
     const auto report = links_.reconcile(wanted_network_, Sweep::remove);
     if (!report) {
@@ -304,7 +311,8 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
     if (!report->errors.empty()) {
         health_.degraded("overlay", summary(report->errors), "compare `agentctl link list`");
     } else {
-        health_.ok("overlay", fmt::format("{} mtu {}", settings_.overlay.device, pod_mtu_));
+        health_.ok("overlay",
+                   fmt::format("{} mtu {}", settings_.overlay.device, overlay_mtu(settings_.overlay, underlay_.mtu)));
     }
     return overlay_ifindex_ != 0;
 }
@@ -360,7 +368,7 @@ std::vector<WantedHook> NodeAgent::wanted_hooks() const {
         hooks.push_back({Hook::to_pod, pod.ifindex, pod.host_interface});
     }
     std::set<std::uint32_t> underlays = {underlay_.ifindex};
-    for (const auto& [name, path] : paths_) {
+    for (const auto& [name, path] : peers_->all()) {
         if (path.ifindex != 0) {
             underlays.insert(path.ifindex);
         }

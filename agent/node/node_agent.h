@@ -13,6 +13,7 @@
 #include "agent/event_loop.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
+#include "agent/node/peer_paths.h"
 #include "agent/node/underlay.h"
 #include "agent/observe/health.h"
 #include "agent/reconcile/datapath_reconciler.h"
@@ -57,7 +58,7 @@ public:
 
     [[nodiscard]] const NodeSettings& settings() const { return settings_; }
     [[nodiscard]] const Cluster& cluster() const { return cluster_; }
-    [[nodiscard]] const std::map<std::string, PeerPath>& paths() const { return paths_; }
+    [[nodiscard]] const PeerPaths& peers() const { return *peers_; }
     [[nodiscard]] const EndpointStore& endpoints() const { return endpoints_; }
     [[nodiscard]] const HealthBoard& health() const { return health_; }
     [[nodiscard]] std::uint32_t pod_mtu() const { return pod_mtu_; }
@@ -116,7 +117,7 @@ private:
     std::uint32_t overlay_ifindex_ = 0;
     std::uint32_t pod_mtu_ = 0;
     std::vector<AttachedPod> pods_;
-    std::map<std::string, PeerPath> paths_;
+    std::unique_ptr<PeerPaths> peers_;
     WantedHostNetwork wanted_network_;
     bool forwarding_ = false;  // programs are attached and maps are filled
 

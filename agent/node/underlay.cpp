@@ -30,8 +30,24 @@ Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<n
     return fail("no device holds this node's address {}", query.node_address);
 }
 
-std::map<std::string, PeerPath> resolve_peers(netlink::Socket& socket, const Cluster& cluster,
-                                              std::uint32_t overlay_ifindex) {
+namespace {
+
+FibPath fib_path(const netlink::ResolvedRoute& route, const Node& peer, const std::vector<netlink::Link>& links) {
+    const auto link = std::ranges::find(links, route.oif, &netlink::Link::ifindex);
+    if (link == links.end()) {
+        return {.problem = fmt::format("resolve {}: its device #{} is gone", peer.vtep, route.oif)};
+    }
+    return {.ifindex = route.oif,
+            .device = link->name,
+            .next_hop = route.gateway.value_or(peer.vtep),
+            .mtu = route.mtu,
+            .has_carrier = link->is_up() && link->is_running()};
+}
+
+}  // namespace
+
+std::map<std::string, FibPath> resolve_peers(netlink::Socket& socket, const Cluster& cluster,
+                                             const std::vector<netlink::Link>& links, std::uint32_t overlay_ifindex) {
     std::vector<Ipv4Address> destinations;
     std::vector<const Node*> peers;
     for (const auto& [name, node] : cluster.nodes) {
@@ -41,17 +57,10 @@ std::map<std::string, PeerPath> resolve_peers(netlink::Socket& socket, const Clu
         }
     }
     const auto routes = netlink::resolve(socket, destinations, overlay_ifindex);
-    std::map<std::string, PeerPath> paths;
+    std::map<std::string, FibPath> paths;
     for (std::size_t i = 0; i < peers.size(); ++i) {
-        PeerPath path;
-        if (routes[i]) {
-            path.ifindex = routes[i]->oif;
-            path.next_hop = routes[i]->gateway.value_or(peers[i]->vtep);
-            path.mtu = routes[i]->mtu;
-        } else {
-            path.problem = routes[i].error().message;
-        }
-        paths.emplace(peers[i]->name, std::move(path));
+        paths.emplace(peers[i]->name, routes[i] ? fib_path(*routes[i], *peers[i], links)
+                                                : FibPath{.problem = routes[i].error().message});
     }
     return paths;
 }

@@ -8,7 +8,7 @@
 #include "agent/netlink/link.h"
 #include "agent/netlink/socket.h"
 #include "agent/state/cluster.h"
-#include "agent/state/desired_state.h"
+#include "agent/state/peer_path.h"
 #include "maps/base/result.h"
 
 namespace podlane {
@@ -25,7 +25,8 @@ struct UnderlayQuery {
 
 // The kernel's way to every peer of `cluster`, by node name. A peer that cannot be reached has a path without a device
 // that says why.
-[[nodiscard]] std::map<std::string, PeerPath> resolve_peers(netlink::Socket& socket, const Cluster& cluster,
-                                                            std::uint32_t overlay_ifindex);
+[[nodiscard]] std::map<std::string, FibPath> resolve_peers(netlink::Socket& socket, const Cluster& cluster,
+                                                           const std::vector<netlink::Link>& links,
+                                                           std::uint32_t overlay_ifindex);
 
 }  // namespace podlane

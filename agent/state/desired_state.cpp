@@ -12,32 +12,36 @@ pod_cidr_key key_of(const Ipv4Prefix& prefix) {
     return {.address = prefix.address().wire(), .prefix_length = prefix.length()};
 }
 
-bool is_routed(const DesiredInputs& inputs, const Node& node) {
+// Null: the peer has no path that may be taken.
+const PeerPath* path_to(const DesiredInputs& inputs, const Node& node) {
     const auto path = inputs.paths->find(node.name);
-    return path != inputs.paths->end() && path->second.ifindex != 0;
+    const bool usable = path != inputs.paths->end() && path->second.path != NODE_PATH_UNREACHABLE;
+    return usable ? &path->second : nullptr;
 }
 
-// Bytes of inner IP that fit through the overlay towards a peer.
+// Bytes of a pod's packet that fit on the way to a peer.
 std::uint32_t path_mtu(const PeerPath& path, std::uint32_t device_mtu) {
+    if (path.path == NODE_PATH_DIRECT) {
+        return path.mtu;
+    }
     return path.mtu > vxlan_overhead ? std::min(device_mtu, path.mtu - vxlan_overhead) : device_mtu;
 }
 
+// A direct route has the VTEP's fields too: the peer may encapsulate while we do not.
 node_route route_to(const OverlaySettings& settings, const DesiredInputs& inputs, const Node& node) {
     const auto device_mtu = overlay_mtu(settings, inputs.underlay_mtu);
     node_route route{};
     route.vtep = node.vtep.wire();
     std::ranges::copy(node_vtep_mac(settings, node).bytes(), route.vtep_mac);
     route.mtu = device_mtu;
+    route.path = NODE_PATH_UNREACHABLE;
     if (node.self) {
         route.path = NODE_PATH_LOCAL;
-    } else if (is_routed(inputs, node)) {
-        const auto& path = inputs.paths->at(node.name);
-        route.path = NODE_PATH_VXLAN;
-        route.next_hop = path.next_hop.wire();
-        route.ifindex = path.ifindex;
-        route.mtu = path_mtu(path, device_mtu);
-    } else {
-        route.path = NODE_PATH_UNREACHABLE;
+    } else if (const auto* path = path_to(inputs, node)) {
+        route.path = static_cast<__u8>(path->path);
+        route.next_hop = path->next_hop.wire();
+        route.ifindex = path->ifindex;
+        route.mtu = path_mtu(*path, device_mtu);
     }
     return route;
 }
@@ -81,18 +85,35 @@ pod_endpoint endpoint_of(const AttachedPod& pod) {
     return endpoint;
 }
 
-// Peers' podCIDRs through the overlay device. One whose node cannot be reached has no route of its own: the
-// unreachable route of its clusterCIDR answers with ICMP.
-std::vector<PeerPrefix> peer_prefixes(const OverlaySettings& settings, const DesiredInputs& inputs) {
+// The host's own packets to a direct peer are no larger than the pods there take: a datagram that the peer would have
+// to refuse (they have DF set, as a rule) would be lost before the host learns better.
+PeerPrefix direct_prefix(const OverlaySettings& settings, const DesiredInputs& inputs, const PeerPath& path) {
+    const auto mtu = std::min(path.mtu, pod_mtu(settings, inputs.underlay_mtu));
+    return {.pod_cidr = {},
+            .mtu = mtu == inputs.underlay_mtu ? 0 : mtu,
+            .direct = DirectWay{.device = path.device, .gateway = path.next_hop}};
+}
+
+PeerPrefix overlay_prefix(const OverlaySettings& settings, const DesiredInputs& inputs, const PeerPath& path) {
     const auto device_mtu = overlay_mtu(settings, inputs.underlay_mtu);
+    const auto mtu = path_mtu(path, device_mtu);
+    return {.pod_cidr = {}, .mtu = mtu == device_mtu ? 0 : mtu, .direct = {}};
+}
+
+// The host's routes to peers' podCIDRs. One whose node cannot be reached has no route of its own: the unreachable
+// route of its clusterCIDR answers with ICMP.
+std::vector<PeerPrefix> peer_prefixes(const OverlaySettings& settings, const DesiredInputs& inputs) {
     std::vector<PeerPrefix> peers;
     for (const auto& [name, node] : inputs.cluster->nodes) {
-        if (node.self || !is_routed(inputs, node)) {
+        const auto* path = node.self ? nullptr : path_to(inputs, node);
+        if (path == nullptr) {
             continue;
         }
-        const auto mtu = path_mtu(inputs.paths->at(name), device_mtu);
+        auto peer = path->path == NODE_PATH_DIRECT ? direct_prefix(settings, inputs, *path)
+                                                   : overlay_prefix(settings, inputs, *path);
         for (const auto& prefix : node.pod_cidrs) {
-            peers.push_back({.pod_cidr = prefix, .mtu = mtu == device_mtu ? 0 : mtu});
+            peer.pod_cidr = prefix;
+            peers.push_back(peer);
         }
     }
     return peers;
@@ -105,6 +126,10 @@ std::uint32_t overlay_mtu(const OverlaySettings& settings, std::uint32_t underla
         return settings.mtu;
     }
     return underlay_mtu > vxlan_overhead ? underlay_mtu - vxlan_overhead : underlay_mtu;
+}
+
+std::uint32_t pod_mtu(const OverlaySettings& settings, std::uint32_t underlay_mtu) {
+    return settings.mode == PathMode::host_gw && settings.mtu == 0 ? underlay_mtu : overlay_mtu(settings, underlay_mtu);
 }
 
 Ipv4Address overlay_address(const OverlaySettings& settings, const Node& node) {

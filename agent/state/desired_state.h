@@ -12,6 +12,7 @@
 
 #include "agent/link/host_network.h"
 #include "agent/state/cluster.h"
+#include "agent/state/peer_path.h"
 #include "maps/base/address.h"
 #include "maps/spec.h"
 
@@ -42,14 +43,6 @@ struct WantedMaps {
     MapContent<spec::pod_cidr_lengths> pod_cidr_lengths;
 };
 
-// The way to a peer, as the kernel's FIB has it now.
-struct PeerPath {
-    std::uint32_t ifindex = 0;  // underlay device; 0: there is no way
-    Ipv4Address next_hop;       // the peer itself, or the gateway towards it
-    std::uint32_t mtu = 0;      // of the underlay on that way, bytes
-    std::string problem;        // why there is no way
-};
-
 // A pod of this node whose device exists.
 struct AttachedPod {
     Ipv4Address ip;
@@ -63,6 +56,7 @@ struct AttachedPod {
 
 // The parts of the configuration that shape the wanted state.
 struct OverlaySettings {
+    PathMode mode = PathMode::automatic;
     std::string device;
     std::uint16_t port = 0;  // UDP
     std::uint32_t mtu = 0;   // bytes of inner IP; 0: the underlay's less the overhead
@@ -83,6 +77,8 @@ inline constexpr std::uint32_t vxlan_overhead = 50;
 
 // Wanted state from inputs: pure. The node that is this one must be in the cluster.
 [[nodiscard]] std::uint32_t overlay_mtu(const OverlaySettings& settings, std::uint32_t underlay_mtu);
+// Of the pods' links: what every path carries that may be taken. In host-gw mode none is encapsulated.
+[[nodiscard]] std::uint32_t pod_mtu(const OverlaySettings& settings, std::uint32_t underlay_mtu);
 // The address of the overlay device: the InternalIP, or beside flannel the first podCIDR's `.0`.
 [[nodiscard]] Ipv4Address overlay_address(const OverlaySettings& settings, const Node& node);
 // The MAC of a node's VTEP: flannel's where it is published and wanted, otherwise derived from the InternalIP.

@@ -33,9 +33,21 @@ protected:
         add(make_node("n2", "192.168.0.2", {prefix("10.244.2.0/24"), prefix("10.244.200.0/26")}));
         add(make_node("n3", "192.168.9.3", {prefix("10.244.3.0/24")}));
         add(make_node("n4", "192.168.9.4", {prefix("10.244.4.0/24")}));
-        paths_["n2"] = {.ifindex = 2, .next_hop = address("192.168.0.2"), .mtu = 1500, .problem = ""};
-        paths_["n3"] = {.ifindex = 2, .next_hop = address("192.168.0.254"), .mtu = 1400, .problem = ""};
-        paths_["n4"] = {.ifindex = 0, .next_hop = {}, .mtu = 0, .problem = "Network is unreachable"};
+        paths_["n2"] = path(NODE_PATH_VXLAN, "192.168.0.2", 1500);
+        paths_["n3"] = path(NODE_PATH_VXLAN, "192.168.0.254", 1400);
+        paths_["n4"] = {.path = NODE_PATH_UNREACHABLE, .reason = "Network is unreachable"};
+    }
+    static PeerPath path(node_path kind, std::string_view next_hop, std::uint32_t mtu) {
+        return {.path = kind, .ifindex = 2, .device = "eth0", .next_hop = address(next_hop), .mtu = mtu};
+    }
+    // The host's route to a podCIDR.
+    [[nodiscard]] WantedRoute kernel_route(std::string_view pod_cidr) const {
+        for (const auto& one : desired_host_network(settings_, inputs()).routes) {
+            if (one.destination == prefix(pod_cidr)) {
+                return one;
+            }
+        }
+        return {};
     }
     void add(const Node& node) { cluster_.nodes[node.name] = node; }
     [[nodiscard]] DesiredInputs inputs() const {
@@ -52,8 +64,12 @@ protected:
                                    [&](const WantedRoute& one) { return one.destination == prefix(pod_cidr); });
     }
 
-    OverlaySettings settings_{
-        .device = "podlane0", .port = 8472, .mtu = 0, .flannel = false, .cluster_cidrs = {prefix("10.244.0.0/16")}};
+    OverlaySettings settings_{.mode = PathMode::automatic,
+                              .device = "podlane0",
+                              .port = 8472,
+                              .mtu = 0,
+                              .flannel = false,
+                              .cluster_cidrs = {prefix("10.244.0.0/16")}};
     Cluster cluster_;
     std::map<std::string, PeerPath> paths_;
     std::vector<AttachedPod> pods_;
@@ -85,6 +101,71 @@ TEST_F(DesiredStateTest, PeerWithoutAWay_IsUnreachableAndHasNoKernelRoute) {
     EXPECT_EQ(route("10.244.4.0/24").path, NODE_PATH_UNREACHABLE);
     EXPECT_EQ(route("10.244.4.0/24").ifindex, 0U);
     EXPECT_FALSE(has_kernel_route("10.244.4.0/24"));
+}
+
+TEST_F(DesiredStateTest, DirectPeer_IsItsOwnNextHopAndHasTheLinksMtu) {
+    paths_["n2"] = path(NODE_PATH_DIRECT, "192.168.0.2", 1500);
+    const auto found = route("10.244.2.0/24");
+    EXPECT_EQ(found.path, NODE_PATH_DIRECT);
+    EXPECT_EQ(found.next_hop, address("192.168.0.2").wire());
+    EXPECT_EQ(found.ifindex, 2U);
+    EXPECT_EQ(found.mtu, 1500U);
+    // The peer may go on encapsulating, and so may the stack in the moment of the switch.
+    EXPECT_EQ(found.vtep, address("192.168.0.2").wire());
+    EXPECT_TRUE(std::ranges::equal(found.vtep_mac, vtep_mac(address("192.168.0.2")).bytes()));
+    EXPECT_EQ(maps().nodes_by_ipv4.at(address("192.168.0.2").wire()).path, NODE_PATH_DIRECT);
+    EXPECT_EQ(route("10.244.3.0/24").mtu, 1350U) << "a VXLAN peer keeps its own";
+}
+
+TEST_F(DesiredStateTest, DirectPeersKernelRoute_LeadsToThePeerWithTheNodesAddress) {
+    paths_["n2"] = path(NODE_PATH_DIRECT, "192.168.0.2", 1500);
+    for (const auto* pod_cidr : {"10.244.2.0/24", "10.244.200.0/26"}) {
+        EXPECT_EQ(kernel_route(pod_cidr), (WantedRoute{.destination = prefix(pod_cidr),
+                                                       .device = "eth0",
+                                                       .gateway = address("192.168.0.2"),
+                                                       .source = address("192.168.0.1"),
+                                                       .mtu = 1450}));
+    }
+    EXPECT_EQ(kernel_route("10.244.3.0/24").device, "podlane0");
+}
+
+TEST_F(DesiredStateTest, BesideFlannel_DirectRoutesCarryTheNodesAddressAsFlannelsDo) {
+    settings_.flannel = true;
+    paths_["n2"] = path(NODE_PATH_DIRECT, "192.168.0.2", 1500);
+    EXPECT_EQ(kernel_route("10.244.2.0/24").source, address("192.168.0.1"));
+    EXPECT_EQ(kernel_route("10.244.3.0/24").source, address("10.244.1.0"));
+}
+
+TEST_F(DesiredStateTest, SwitchOfThePath_ReplacesTheRouteOfTheSameKey) {
+    const auto before = kernel_route("10.244.2.0/24");
+    paths_["n2"] = path(NODE_PATH_DIRECT, "192.168.0.2", 1500);
+    const auto after = kernel_route("10.244.2.0/24");
+    EXPECT_NE(before, after);
+    EXPECT_EQ(before.destination, after.destination);
+    EXPECT_EQ(before.metric, after.metric);
+}
+
+TEST_F(DesiredStateTest, InHostGwMode_PodsHaveTheUnderlaysMtu) {
+    EXPECT_EQ(pod_mtu(settings_, 1500), 1450U);
+    settings_.mode = PathMode::vxlan;
+    EXPECT_EQ(pod_mtu(settings_, 1500), 1450U);
+    settings_.mode = PathMode::host_gw;
+    EXPECT_EQ(pod_mtu(settings_, 1500), 1500U);
+    EXPECT_EQ(overlay_mtu(settings_, 1500), 1450U);
+    paths_["n2"] = path(NODE_PATH_DIRECT, "192.168.0.2", 1500);
+    EXPECT_EQ(kernel_route("10.244.2.0/24").mtu, 0U) << "the device's is right";
+    settings_.mtu = 1400;
+    EXPECT_EQ(pod_mtu(settings_, 1500), 1400U);
+    EXPECT_EQ(kernel_route("10.244.2.0/24").mtu, 1400U);
+}
+
+TEST_F(DesiredStateTest, PeerThatMayNotBeReached_IsLeftToTheUnreachableRoute) {
+    settings_.mode = PathMode::host_gw;
+    paths_["n3"] = path(NODE_PATH_UNREACHABLE, "192.168.0.254", 1400);
+    EXPECT_EQ(route("10.244.3.0/24").path, NODE_PATH_UNREACHABLE);
+    EXPECT_EQ(route("10.244.3.0/24").ifindex, 0U);
+    EXPECT_FALSE(has_kernel_route("10.244.3.0/24"));
+    EXPECT_EQ(kernel_route("10.244.0.0/16").kind, RouteKind::unreachable);
 }
 
 TEST_F(DesiredStateTest, PrefixLengths_AreListedOnceLongestFirst) {

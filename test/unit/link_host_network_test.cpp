@@ -42,6 +42,16 @@ TEST(LinkHostNetworkTest, Peer_IsReachedThroughTheOverlayWithItsFirstAddress) {
                                                                            .mtu = 1400}));
 }
 
+TEST(LinkHostNetworkTest, DirectPeer_IsReachedThroughItselfWithTheNodesAddress) {
+    auto inputs = node();
+    inputs.peers = {
+        {.pod_cidr = prefix("10.244.2.0/24"), .direct = DirectWay{.device = "eth0", .gateway = address("10.0.0.2")}}};
+    EXPECT_THAT(build_host_network(inputs).routes, ElementsAre(WantedRoute{.destination = prefix("10.244.2.0/24"),
+                                                                           .device = "eth0",
+                                                                           .gateway = address("10.0.0.2"),
+                                                                           .source = address("10.0.0.1")}));
+}
+
 TEST(LinkHostNetworkTest, ClusterCidr_IsUnreachableWithTheHighestMetric) {
     auto inputs = node();
     inputs.cluster_cidrs = {prefix("10.244.0.0/16")};
