@@ -4,6 +4,8 @@
 //
 //   pod a --- node 1 (podlane, 192.168.0.1) === VXLAN === node f (flannel, 192.168.0.22) --- cni0 --- pod f
 //   10.244.1.x                                                                               10.244.22.8
+#include <algorithm>
+
 #include "test/net/harness/flannel_node.h"
 #include "test/net/harness/two_nodes.h"
 
@@ -19,6 +21,7 @@ protected:
         ClusterOptions options;
         options.nodes = 1;
         options.flannel = FlannelNeighbours::yes;
+        options.mode = mode();
         cluster_ = std::make_unique<Cluster>(options);
         flannel_ =
             std::make_unique<FlannelNode>(cluster_->underlay(), "f", Cluster::node_address(22), Cluster::pod_cidr(22));
@@ -29,6 +32,7 @@ protected:
         ASSERT_TRUE(wait_until([this] { return ping(pod_->ns(), flannel_->pod().address, 1).answered == 1; }, 3s))
             << node().agentctl({"map", "dump", "nodes_by_pod_cidr"}).out;
     }
+    [[nodiscard]] virtual std::string mode() const { return "vxlan"; }
     void set_offload_everywhere(Offload offload) {
         const Namespace& wire = cluster_->underlay().ns();
         for (const auto& device : {pod_->device(), flannel_->pod_device(), node().device(), flannel_->device(),
@@ -118,6 +122,24 @@ TEST_F(FlannelNeighbourTest, PeerThatComesBackWithAnotherMac_IsReachedWithinASec
     cluster_->publish();
     // Half a second of pings: the first ones may still go to the old MAC.
     EXPECT_GT(ping(pod_->ns(), flannel_->pod().address, 25).answered, 0U);
+}
+
+class FlannelNeighbourInAutoModeTest : public FlannelNeighbourTest {
+protected:
+    [[nodiscard]] std::string mode() const override { return "auto"; }
+};
+
+// It is adjacent and would answer probes; its reverse path filter expects pods behind flannel.1.
+TEST_F(FlannelNeighbourInAutoModeTest, FlannelNode_IsSpokenToInVxlan) {
+    set_sysctl(flannel_->ns(), "net/ipv4/conf/all/rp_filter", "1");
+    const auto nodes = node().agentctl_json({"node", "list"});
+    const auto listed = std::ranges::find(nodes, "f", [](const auto& one) { return one.at("name"); });
+    ASSERT_NE(listed, nodes.end());
+    EXPECT_EQ(listed->at("path"), "vxlan");
+    EXPECT_EQ(listed->at("reason"), "published as a node of flannel's VXLAN");
+    EXPECT_EQ(exchange_tcp(pod_->endpoint(), flannel_->pod(), 5'000'000).problem, "");
+    EXPECT_EQ(exchange_tcp(flannel_->pod(), pod_->endpoint(), 5'000'000).problem, "");
+    EXPECT_EQ(exchange_tcp(node().endpoint(), flannel_->pod(), 1'000'000).client_seen_as, overlay_address());
 }
 
 // Hops as between two flannel nodes: each node is a router.

@@ -102,7 +102,7 @@ TEST_F(OverlayGuardTest, BadFlagsInOuterFragments_AreNotDelivered) {
 
 TEST_F(OverlayGuardTest, UdpToOtherPorts_PassesUntouched) {
     const auto before = node(2).agentctl_json({"map", "dump", "drop_counters"});
-    EXPECT_EQ(echo_udp({&wire(), Underlay::router()}, node(2).endpoint(), {1, 1472, 4000}).problem, "");
+    EXPECT_EQ(echo_udp({&wire(), cluster_->underlay().router()}, node(2).endpoint(), {1, 1472, 4000}).problem, "");
     EXPECT_EQ(node(2).agentctl_json({"map", "dump", "drop_counters"}), before);
 }
 

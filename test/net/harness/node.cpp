@@ -96,9 +96,9 @@ std::string Node::agent_config() const {
                "state: {{source: file, file: {}}}\n"
                "clusterCIDRs: [10.244.0.0/16]\n"
                "underlay: {{device: {}}}\n"
-               "overlay: {{mode: vxlan, flannel: {}}}\n",
+               "overlay: {{mode: {}, flannel: {}}}\n",
                name(), run_dir().string(), bpffs().string(), state_file().string(), Underlay::node_device,
-               options_.flannel) +
+               options_.mode, options_.flannel) +
            options_.extra_config;
 }
 

@@ -60,6 +60,7 @@ struct NodeOptions {
     std::string extra_config;
     // What the agent is to take for missing: --without-feature.
     std::vector<std::string> without = {};
+    std::string mode = "vxlan";  // overlay.mode
 };
 
 // One podlane node: a namespace on the underlay with an agent, state file, runDir and bpffs of its own.

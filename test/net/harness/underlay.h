@@ -17,7 +17,7 @@ public:
     static constexpr const char* bridge = "wire";
     static constexpr const char* node_device = "eth0";
 
-    explicit Underlay(unsigned mtu = 1500);
+    explicit Underlay(unsigned mtu = 1500, Ipv4Address router = first_router());
 
     // Gives `node` a device eth0 on the wire with `address`/24 and a default route through the router.
     void join(const Namespace& node, const std::string& node_name, Ipv4Address address);
@@ -25,10 +25,13 @@ public:
     [[nodiscard]] static std::string port_of(const std::string& node_name) { return "port-" + node_name; }
     [[nodiscard]] const Namespace& ns() const { return ns_; }
     [[nodiscard]] unsigned mtu() const { return mtu_; }
-    [[nodiscard]] static Ipv4Address router() { return Ipv4Address::from_host(0xc0a800fe); }
+    [[nodiscard]] Ipv4Address router() const { return router_; }
 
 private:
+    [[nodiscard]] static Ipv4Address first_router() { return Ipv4Address::from_host(0xc0a800fe); }
+
     unsigned mtu_;
+    Ipv4Address router_;
     Namespace ns_;
 };
 
