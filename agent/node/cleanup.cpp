@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <string>
+#include <vector>
 
 #include "agent/ctl/http_server.h"
 #include "agent/endpoints/endpoint_store.h"
@@ -40,12 +42,16 @@ std::set<std::string> pod_devices(const std::vector<netlink::Link>& links) {
     return devices;
 }
 
-Result<void> remove_filters(const std::vector<netlink::Link>& links, const PinDirectory& pins, CleanupMode mode) {
+// Lines about what was removed, or is there to be.
+using Lines = std::vector<std::string>;
+
+Result<void> remove_filters(const std::vector<netlink::Link>& links, const PinDirectory& pins, CleanupMode mode,
+                            Lines& lines) {
     const Attacher attacher(pins, AttachMethod::clsact);
     for (const auto& filter : Attacher::filters()) {
         const auto link = std::ranges::find(links, filter.ifindex, &netlink::Link::ifindex);
-        fmt::print("filter {} {}\n", link == links.end() ? std::to_string(filter.ifindex) : link->name,
-                   to_string(filter.hook));
+        lines.push_back(fmt::format("filter {} {}", link == links.end() ? std::to_string(filter.ifindex) : link->name,
+                                    to_string(filter.hook)));
         if (mode == CleanupMode::dry_run) {
             continue;
         }
@@ -56,34 +62,27 @@ Result<void> remove_filters(const std::vector<netlink::Link>& links, const PinDi
     return {};
 }
 
-Result<void> remove_pins(const PinDirectory& pins, CleanupMode mode) {
+Result<void> remove_pins(const PinDirectory& pins, CleanupMode mode, Lines& lines) {
     for (const auto& pin : pins.pins()) {
-        fmt::print("pin {}\n", pin.string());
+        lines.push_back(fmt::format("pin {}", pin.string()));
     }
     return mode == CleanupMode::dry_run ? Result<void>() : pins.remove();
 }
 
 Result<void> remove_host_network(netlink::Socket& socket, const CleanupTarget& target, std::set<std::string> devices,
-                                 CleanupMode mode) {
+                                 CleanupMode mode, Lines& lines) {
     LinkReconciler reconciler(socket, SysctlRecord((target.run_dir / "sysctls.json").string()));
     const auto report =
         reconciler.cleanup({.overlay_device = target.overlay_device, .pod_devices = std::move(devices)}, mode);
     if (!report) {
         return std::unexpected(report.error());
     }
-    for (const auto& line : report->removed) {
-        fmt::print("{}\n", line);
-    }
+    std::ranges::copy(report->removed, std::back_inserter(lines));
     return report->errors.empty() ? Result<void>() : std::unexpected(report->errors.front());
 }
 
-}  // namespace
-
-Result<void> clean_up(const CleanupTarget& target, CleanupMode mode) {
-    const auto control = take_control(target.run_dir);
-    if (!control) {
-        return std::unexpected(control.error());
-    }
+// One round over everything that podlane owns. Lines are complete up to an error.
+Result<void> go_over(const CleanupTarget& target, CleanupMode mode, Lines& lines) {
     auto socket = netlink::Socket::open();
     if (!socket) {
         return std::unexpected(socket.error());
@@ -93,13 +92,46 @@ Result<void> clean_up(const CleanupTarget& target, CleanupMode mode) {
         return std::unexpected(links.error());
     }
     const PinDirectory pins(target.bpffs);
-    if (auto removed = remove_filters(*links, pins, mode); !removed) {
+    if (auto removed = remove_filters(*links, pins, mode, lines); !removed) {
         return removed;
     }
-    if (auto removed = remove_pins(pins, mode); !removed) {
+    if (auto removed = remove_pins(pins, mode, lines); !removed) {
         return removed;
     }
-    auto removed = remove_host_network(*socket, target, pod_devices(*links), mode);
+    return remove_host_network(*socket, target, pod_devices(*links), mode, lines);
+}
+
+// Looks again: a removal that the kernel took is no proof.
+Result<void> prove_that_nothing_remains(const CleanupTarget& target) {
+    Lines remaining;
+    if (auto looked = go_over(target, CleanupMode::dry_run, remaining); !looked) {
+        return looked;
+    }
+    for (const auto& line : remaining) {
+        fmt::print("remains: {}\n", line);
+    }
+    if (!remaining.empty()) {
+        return fail("{} objects of podlane's remain", remaining.size());
+    }
+    fmt::print("remains: nothing\n");
+    return {};
+}
+
+}  // namespace
+
+Result<void> clean_up(const CleanupTarget& target, CleanupMode mode) {
+    const auto control = take_control(target.run_dir);
+    if (!control) {
+        return std::unexpected(control.error());
+    }
+    Lines lines;
+    auto removed = go_over(target, mode, lines);
+    for (const auto& line : lines) {
+        fmt::print("{}\n", line);
+    }
+    if (removed && mode == CleanupMode::remove) {
+        removed = prove_that_nothing_remains(target);
+    }
     if (control->valid()) {
         unlink((target.run_dir / "agent.sock").c_str());
     }
