@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loader/datapath.h"
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <functional>
 #include <initializer_list>
 #include <string>
@@ -13,6 +16,7 @@
 
 #include "loader/libbpf_messages.h"
 #include "loader/skeleton.h"
+#include "maps/base/fd.h"
 #include "tc_from_pod.skel.h"
 #include "tc_from_underlay.skel.h"
 #include "tc_overlay.skel.h"
@@ -38,6 +42,33 @@ Result<void> pin_maps(bpf_object* object, const PinDirectory& pins) {
         if (const int error = bpf_map__set_pin_path(map, pins.map(name).c_str()); error != 0) {
             return fail_errno(-error, "set the pin path of map {}", name);
         }
+    }
+    return {};
+}
+
+std::uint32_t map_id(int fd) {
+    bpf_map_info info{};
+    __u32 length = sizeof(info);
+    return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0 ? info.id : 0;
+}
+
+Result<void> restore_pins_of(bpf_object* object, const PinDirectory& pins, std::vector<std::string>& restored) {
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        const std::string_view name = bpf_map__name(map);
+        if (std::ranges::find(shared_maps, name) == shared_maps.end()) {
+            continue;
+        }
+        const auto path = pins.map(name);
+        const Fd pinned(bpf_obj_get(path.c_str()));
+        if (map_id(pinned.get()) == map_id(bpf_map__fd(map))) {
+            continue;
+        }
+        unlink(path.c_str());
+        if (bpf_obj_pin(bpf_map__fd(map), path.c_str()) != 0) {
+            return fail_errno(errno, "pin map {}", path.string());
+        }
+        restored.emplace_back(name);
     }
     return {};
 }
@@ -100,6 +131,17 @@ Result<Datapath> Datapath::load(const PinDirectory& pins, const datapath_config&
         }
     }
     return Datapath(std::move(objects));
+}
+
+Result<std::vector<std::string>> Datapath::restore_pins(const PinDirectory& pins) const {
+    std::vector<std::string> restored;
+    for (auto* object : {objects_->from_pod->obj, objects_->to_pod->obj, objects_->from_underlay->obj,
+                         objects_->to_underlay->obj, objects_->overlay->obj}) {
+        if (auto done = restore_pins_of(object, pins, restored); !done) {
+            return std::unexpected(done.error());
+        }
+    }
+    return restored;
 }
 
 int Datapath::program_fd(Hook hook) const {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "loader/attach.h"
 #include "loader/bpffs.h"
@@ -23,6 +25,11 @@ public:
     Datapath(const Datapath&) = delete;
     Datapath& operator=(const Datapath&) = delete;
     ~Datapath();
+
+    // Pins the maps again that somebody unpinned, or put another map in the place of; returns their names. The programs
+    // keep the maps meanwhile, but a restarted agent, and `agentctl map`, would not find them. `pins` must have been
+    // created.
+    [[nodiscard]] Result<std::vector<std::string>> restore_pins(const PinDirectory& pins) const;
 
     // The program of a hook; the datapath keeps it.
     [[nodiscard]] int program_fd(Hook hook) const;

@@ -49,6 +49,8 @@ void add_device_sysctl(WantedHostNetwork& network, std::string_view family, std:
 void add_forwarding(WantedHostNetwork& network, const std::string& device, unsigned all_rp_filter) {
     add_device_sysctl(network, "ipv4", device, "forwarding", "1");
     add_device_sysctl(network, "ipv4", device, "rp_filter", all_rp_filter == rp_filter_strict ? "2" : "0");
+    // With reverse path filtering off this is what refuses packets that claim to be the host's own.
+    add_device_sysctl(network, "ipv4", device, "accept_local", "0");
 }
 
 }  // namespace

@@ -35,6 +35,14 @@ Json features_json(const KernelFeatures& features) {
             {"memory", to_string(features.memory)}};
 }
 
+Json repairs_json(const RepairLog& repairs) {
+    Json recent = Json::array();
+    for (const auto& entry : repairs.recent()) {
+        recent.push_back({{"at", to_rfc3339(entry.at)}, {"subsystem", entry.subsystem}, {"what", entry.what}});
+    }
+    return {{"total", repairs.total()}, {"bySubsystem", repairs.by_subsystem()}, {"recent", recent}};
+}
+
 Json status_of(const NodeAgent& agent) {
     Json subsystems = Json::array();
     for (const auto& one : agent.health().subsystems()) {
@@ -52,6 +60,8 @@ Json status_of(const NodeAgent& agent) {
               {"attach", to_string(agent.features().attach)},
               {"podMTU", agent.pod_mtu()},
               {"pathSwitches", agent.peers().switches()},
+              {"repairs", repairs_json(agent.repairs())},
+              {"netlinkOverruns", agent.netlink_overruns()},
               {"features", features_json(agent.features())}}}};
 }
 

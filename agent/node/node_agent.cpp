@@ -17,24 +17,16 @@ namespace {
 
 // Events come in bursts (a flap flushes every route); one pass answers all of them.
 constexpr auto reconcile_delay = std::chrono::milliseconds(20);
-// How often the hooks are looked at: nothing tells when somebody removes a program.
+// How often hooks, pins and maps are looked at: nothing tells when somebody removes a program.
 constexpr auto audit_period = std::chrono::seconds(3);
+// The same for settings of which the kernel tells no changes (accept_local).
+constexpr auto settings_audit_period = std::chrono::milliseconds(700);
 
 unsigned all_rp_filter() {
     const auto text = read_sysctl("net/ipv4/conf/all/rp_filter");
     return text && !text->empty() && text->front() >= '0' && text->front() <= '9'
                ? static_cast<unsigned>(text->front() - '0')
                : 0;
-}
-
-void log_changes(const std::vector<std::string>& changes) {
-    constexpr std::size_t shown = 20;
-    for (std::size_t i = 0; i < std::min(changes.size(), shown); ++i) {
-        log::info("{}", changes[i]);
-    }
-    if (changes.size() > shown) {
-        log::info("and {} changes more", changes.size() - shown);
-    }
 }
 
 // What was left out of a state that is good otherwise.
@@ -60,13 +52,14 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       settings_(std::move(settings)),
       features_(kernel.features),
       pins_(settings_.bpffs),
-      health_({"config", "state", "node", "underlay", "overlay", "peers", "datapath", "maps", "pods"}),
+      health_({"config", "state", "node", "underlay", "overlay", "peers", "datapath", "maps", "pods", "repairs"}),
       endpoints_(settings_.run_dir / "endpoints"),
       socket_(std::move(kernel.socket)),
       monitor_(std::move(kernel.monitor)),
       links_(socket_, SysctlRecord((settings_.run_dir / "sysctls.json").string())),
       datapath_(pins_, features_) {
     health_.ok("config");
+    health_.ok("repairs", repairs_.summary());
 }
 
 Result<std::unique_ptr<NodeAgent>> NodeAgent::create(EventLoop& loop, Source& source, NodeSettings settings,
@@ -113,18 +106,17 @@ Result<void> NodeAgent::start() {
         return rebuilt;
     }
     auto watched = loop_.watch(monitor_.fd(), EPOLLIN, [this](std::uint32_t) { on_netlink(); });
-    auto audited = loop_.every(audit_period, [this] {
-        if (forwarding_) {
-            reconcile_hooks();
-        } else {
-            reconcile();
-        }
-    });
-    if (!watched || !audited) {
-        return std::unexpected(watched ? audited.error() : watched.error());
+    if (!watched) {
+        return std::unexpected(watched.error());
+    }
+    auto audited = loop_.every(audit_period, [this] { audit(); });
+    auto settings_audited = loop_.every(settings_audit_period, [this] { audit_settings(); });
+    if (!audited || !settings_audited) {
+        return std::unexpected(audited ? settings_audited.error() : audited.error());
     }
     netlink_watch_ = std::move(*watched);
     audit_ = std::move(*audited);
+    settings_audit_ = std::move(*settings_audited);
     source_.on_change([this] { on_source_change(); });
     reconcile();
     return {};
@@ -164,6 +156,7 @@ void NodeAgent::on_netlink() {
     const auto drained = monitor_.drain([&](const netlink::Event& event) {
         disturbed = disturbed || concerns_underlay(event) || may_disturb(event, wanted_network_, overlay_ifindex_);
         if (std::holds_alternative<netlink::Overrun>(event)) {
+            ++overruns_;
             log::warning("netlink events were lost: everything is read anew");
         }
     });
@@ -187,6 +180,55 @@ void NodeAgent::schedule_reconcile() {
         pending_ = std::move(*timer);
     } else {
         reconcile();
+    }
+}
+
+void NodeAgent::audit() {
+    if (!forwarding_) {
+        reconcile();
+        return;
+    }
+    if (const auto restored = datapath_.restore_pins(); !restored) {
+        health_.degraded("datapath", restored.error().message, "see the agent's log");
+        return;
+    } else {
+        note(*restored, "datapath", *restored);
+    }
+    const auto differing = maps_->reread();
+    if (!differing) {
+        health_.degraded("maps", differing.error().message, "see the agent's log");
+    } else if (*differing > 0) {
+        repairs_.record("maps", fmt::format("{} entries that somebody changed", *differing));
+        reconcile_maps();
+    }
+    reconcile_hooks();
+    health_.ok("repairs", repairs_.summary());
+}
+
+void NodeAgent::audit_settings() {
+    if (!forwarding_) {
+        return;
+    }
+    const auto report = links_.reconcile_sysctls(wanted_network_);
+    note(report.changes, "overlay", report.repairs);
+}
+
+void NodeAgent::note(const std::vector<std::string>& changes, std::string_view subsystem,
+                     const std::vector<std::string>& repairs) {
+    constexpr std::size_t shown = 20;
+    std::size_t more = 0;
+    for (const auto& change : changes) {
+        if (std::ranges::find(repairs, change) != repairs.end()) {
+            repairs_.record(subsystem, change);
+        } else if (more++ < shown) {
+            log::info("{}", change);
+        }
+    }
+    if (more > shown) {
+        log::info("and {} changes more", more - shown);
+    }
+    if (!repairs.empty()) {
+        health_.ok("repairs", repairs_.summary());
     }
 }
 
@@ -306,7 +348,7 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
         health_.failed("overlay", report.error().message, "see the agent's log");
         return false;
     }
-    log_changes(report->changes);
+    note(report->changes, "overlay", report->repairs);
     overlay_ifindex_ = report->overlay_ifindex;
     if (!report->errors.empty()) {
         health_.degraded("overlay", summary(report->errors), "compare `agentctl link list`");
@@ -383,7 +425,7 @@ std::vector<WantedHook> NodeAgent::wanted_hooks() const {
 
 void NodeAgent::reconcile_hooks() {
     const auto report = datapath_.reconcile(wanted_hooks(), Sweep::remove);
-    log_changes(report.changes);
+    note(report.changes, "datapath", report.repairs);
     if (!report.errors.empty()) {
         health_.degraded("datapath", summary(report.errors), "see the agent's log");
     } else {

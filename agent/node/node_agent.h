@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/endpoints/endpoint_store.h"
@@ -16,6 +17,7 @@
 #include "agent/node/peer_paths.h"
 #include "agent/node/underlay.h"
 #include "agent/observe/health.h"
+#include "agent/observe/repairs.h"
 #include "agent/reconcile/datapath_reconciler.h"
 #include "agent/reconcile/link_reconciler.h"
 #include "agent/reconcile/map_reconciler.h"
@@ -61,6 +63,9 @@ public:
     [[nodiscard]] const PeerPaths& peers() const { return *peers_; }
     [[nodiscard]] const EndpointStore& endpoints() const { return endpoints_; }
     [[nodiscard]] const HealthBoard& health() const { return health_; }
+    [[nodiscard]] const RepairLog& repairs() const { return repairs_; }
+    // How often the kernel's events came faster than they could be read; all was read anew then.
+    [[nodiscard]] std::uint64_t netlink_overruns() const { return overruns_; }
     [[nodiscard]] std::uint32_t pod_mtu() const { return pod_mtu_; }
     [[nodiscard]] const KernelFeatures& features() const { return features_; }
     // Everything podlane owns outside the maps: wanted against actual.
@@ -92,6 +97,12 @@ private:
     void reconcile_hooks();
     void report_pods();
 
+    // What no event tells of.
+    void audit();
+    void audit_settings();
+    void note(const std::vector<std::string>& changes, std::string_view subsystem,
+              const std::vector<std::string>& repairs);
+
     [[nodiscard]] std::vector<AttachedPod> attached_pods(const std::vector<netlink::Link>& links);
     [[nodiscard]] DesiredInputs desired_inputs() const;
     [[nodiscard]] datapath_config wanted_config() const;
@@ -104,6 +115,8 @@ private:
     KernelFeatures features_;
     PinDirectory pins_;
     HealthBoard health_;
+    RepairLog repairs_;
+    std::uint64_t overruns_ = 0;
     EndpointStore endpoints_;
 
     netlink::Socket socket_;
@@ -124,6 +137,7 @@ private:
     EventLoop::Watch netlink_watch_;
     EventLoop::Watch pending_;
     EventLoop::Watch audit_;
+    EventLoop::Watch settings_audit_;
 };
 
 }  // namespace podlane

@@ -24,6 +24,7 @@ Result<bool> DatapathReconciler::load(const datapath_config& config) {
     }
     datapath_ = std::move(*loaded);
     loaded_config_ = config;
+    settled_.clear();
     return true;
 }
 
@@ -39,13 +40,30 @@ HookReport DatapathReconciler::reconcile(const std::vector<WantedHook>& wanted, 
                 Error{attached.error().code, fmt::format("device {}: {}", hook.device, attached.error().message)});
         } else {
             report.changes.push_back(fmt::format("attach {}", name_of(hook)));
+            if (std::ranges::find(settled_, hook) != settled_.end()) {
+                report.repairs.push_back(report.changes.back());
+            }
         }
     }
     if (sweep == Sweep::remove) {
         detach_stale(wanted, report);
     }
     previous_ = wanted;
+    settled_ = wanted;
     return report;
+}
+
+Result<std::vector<std::string>> DatapathReconciler::restore_pins() {
+    if (auto created = pins_.create(); !created) {
+        return std::unexpected(created.error());
+    }
+    auto restored = datapath_->restore_pins(pins_);
+    if (restored) {
+        for (auto& name : *restored) {
+            name = fmt::format("pin map {}", name);
+        }
+    }
+    return restored;
 }
 
 bool DatapathReconciler::is_wanted(const std::vector<WantedHook>& wanted, const Attachment& attachment) const {

@@ -25,6 +25,7 @@ struct WantedHook {
 
 struct HookReport {
     std::vector<std::string> changes;
+    std::vector<std::string> repairs;  // those of the changes that only undo what somebody else did
     std::vector<Error> errors;
 };
 
@@ -41,6 +42,9 @@ public:
 
     // Attaches what is not attached, looking at the kernel and not at memory: it also mends what somebody removed.
     [[nodiscard]] HookReport reconcile(const std::vector<WantedHook>& wanted, Sweep sweep);
+    // Pins that somebody removed are put back, with the bpffs below them where that is gone. Links are reconcile()'s:
+    // they end with their pins. Returns what was pinned again, as text.
+    [[nodiscard]] Result<std::vector<std::string>> restore_pins();
     // Wanted against actual, for `agentctl link list`.
     [[nodiscard]] std::vector<LinkItem> inspect(const std::vector<WantedHook>& wanted) const;
 
@@ -54,6 +58,7 @@ private:
     std::optional<Datapath> datapath_;
     datapath_config loaded_config_{};
     std::vector<WantedHook> previous_;  // clsact keeps no list of its own
+    std::vector<WantedHook> settled_;   // run the programs that are loaded now, or did
     bool swept_ = false;                // the filters of an earlier agent have been looked for
 };
 

@@ -42,6 +42,16 @@ std::vector<const netlink::Link*> LinkTable::vxlan_on_port(std::uint16_t port) c
     return devices;
 }
 
+std::vector<const netlink::Link*> LinkTable::own_overlays(std::string_view except) const {
+    std::vector<const netlink::Link*> devices;
+    for (const auto& link : links_) {
+        if (link.vxlan && link.alias == overlay_alias && link.name != except) {
+            devices.push_back(&link);
+        }
+    }
+    return devices;
+}
+
 RouteKey key_of(const netlink::Route& route) {
     return {.table = route.table, .destination = route.destination, .metric = route.metric};
 }

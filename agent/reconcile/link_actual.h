@@ -35,6 +35,8 @@ public:
     [[nodiscard]] const netlink::Link* by_name(std::string_view name) const;
     [[nodiscard]] std::string name_of(std::uint32_t ifindex) const;  // "#7" for one that is not in the table
     [[nodiscard]] std::vector<const netlink::Link*> vxlan_on_port(std::uint16_t port) const;
+    // VXLAN devices with podlane's alias, but for the one of that name.
+    [[nodiscard]] std::vector<const netlink::Link*> own_overlays(std::string_view except) const;
     // by_name() no longer finds it: somebody else's device, on which nothing of ours may be placed.
     void forget(std::string_view name) { by_name_.erase(name); }
 

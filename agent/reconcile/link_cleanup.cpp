@@ -34,6 +34,9 @@ Result<std::vector<netlink::Message>> removals(netlink::Socket& socket, const Cl
     if (overlay != nullptr) {
         requests.push_back(netlink::delete_link(*overlay));
     }
+    for (const auto* other : links->own_overlays(scope.overlay_device)) {
+        requests.push_back(netlink::delete_link(*other));
+    }
     return requests;
 }
 

@@ -177,6 +177,28 @@ bool carry_out(const OverlayPlan& plan, const netlink::Link* actual, Requests& r
 
 }  // namespace
 
+Result<void> remove_stale_overlays(netlink::Socket& socket, const std::string& wanted_name, LinkTable& links,
+                                   LinkReport& report) {
+    const auto stale = links.own_overlays(wanted_name);
+    for (const auto* link : stale) {
+        auto request = netlink::delete_link(*link);
+        const auto label = request.label();
+        if (const auto done = socket.execute(std::move(request)); !done) {
+            report.errors.push_back(done.error());
+        } else {
+            report.changes.push_back(label);
+        }
+    }
+    if (!stale.empty()) {
+        auto now = LinkTable::read(socket);
+        if (!now) {
+            return std::unexpected(now.error());
+        }
+        links = std::move(*now);
+    }
+    return {};
+}
+
 Result<void> ensure_overlay(netlink::Socket& socket, const WantedOverlayDevice& wanted, LinkTable& links,
                             LinkReport& report) {
     const auto* actual = links.by_name(wanted.name);

@@ -28,6 +28,10 @@ struct OverlayPlan {
 [[nodiscard]] OverlayPlan plan_overlay(const WantedOverlayDevice& wanted, const netlink::Link* actual);
 // Whether a device of the configured name is podlane's: VXLAN, and external or with podlane's alias.
 [[nodiscard]] bool is_own_overlay(const netlink::Link& link);
+// Removes overlay devices of podlane's that have another name than the wanted one: of a configuration that was in use
+// before. Afterwards `links` is current; errors as below.
+[[nodiscard]] Result<void> remove_stale_overlays(netlink::Socket& socket, const std::string& wanted_name,
+                                                 LinkTable& links, LinkReport& report);
 // A line of `agentctl link list`.
 [[nodiscard]] LinkItem overlay_item(const WantedOverlayDevice& wanted, const netlink::Link* actual);
 

@@ -4,6 +4,8 @@
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -21,26 +23,44 @@ public:
     Pass(netlink::Socket& socket, const SysctlRecord& record, const WantedHostNetwork& wanted)
         : socket_(socket), record_(record), wanted_(wanted) {}
 
-    Result<LinkReport> run(Sweep sweep) {
+    // `settled`: what the last pass left, and afterwards what this one does.
+    Result<LinkReport> run(Sweep sweep, std::optional<SettledNetwork>& settled) {
         auto links = LinkTable::read(socket_);
         if (!links) {
             return std::unexpected(links.error());
         }
         if (wanted_.overlay) {
+            if (const auto read = sweep == Sweep::remove
+                                      ? remove_stale_overlays(socket_, wanted_.overlay->name, *links, report_)
+                                      : Result<void>();
+                !read) {
+                return std::unexpected(read.error());
+            }
             if (const auto read = ensure_overlay(socket_, *wanted_.overlay, *links, report_); !read) {
                 return std::unexpected(read.error());
             }
+            if (was_in_order(settled)) {
+                report_.repairs = report_.changes;
+            }
         }
-        const auto located = locate(wanted_, *links);
+        auto located = locate(wanted_, *links);
         const auto actual = read_objects(*links);
         if (!actual) {
             return std::unexpected(actual.error());
         }
-        for (const auto& sysctl : wanted_.sysctls) {
-            ensure_sysctl(sysctl);
-        }
+        ensure_sysctls(settled);
         note_problems(located);
-        apply(plan_objects(located.objects, *actual, sweep, *links), *links);
+        auto requests = plan_objects(located.objects, *actual, sweep, *links);
+        const auto expected = requests.empty() || !settled
+                                  ? std::optional<std::set<std::string>>()
+                                  : labels(plan_objects(located.objects, settled->objects, sweep, *links));
+        apply(std::move(requests), *links, expected);
+        settle(settled, std::move(located.objects), *links);
+        return std::move(report_);
+    }
+
+    LinkReport run_sysctls(const std::optional<SettledNetwork>& settled) {
+        ensure_sysctls(settled);
         return std::move(report_);
     }
 
@@ -53,6 +73,9 @@ public:
         if (wanted_.overlay) {
             const auto* link = links->by_name(wanted_.overlay->name);
             items.push_back(overlay_item(*wanted_.overlay, link));
+            for (const auto* stale : links->own_overlays(wanted_.overlay->name)) {
+                items.push_back(stale_item(*stale));
+            }
             if (link != nullptr && !is_own_overlay(*link)) {
                 links->forget(wanted_.overlay->name);
             }
@@ -82,6 +105,10 @@ private:
         return read_host_objects(socket_, overlay == nullptr ? 0 : overlay->ifindex, pod_devices);
     }
 
+    static LinkItem stale_item(const netlink::Link& link) {
+        return {.kind = "device", .name = link.name, .wanted = {}, .actual = describe(link), .state = LinkState::wrong};
+    }
+
     // One line per missing device, not one per peer. That the overlay device is missing has been said.
     void note_problems(const WantedObjects& located) {
         for (const auto& device : located.missing_devices) {
@@ -92,12 +119,42 @@ private:
         std::ranges::copy(located.collisions, std::back_inserter(report_.errors));
     }
 
-    void apply(std::vector<netlink::Message> requests, const LinkTable& links) {
+    // Whether the overlay device would be as wanted, had it stayed as the last pass left it.
+    bool was_in_order(const std::optional<SettledNetwork>& settled) const {
+        return settled && settled->overlay &&
+               plan_overlay(*wanted_.overlay, &*settled->overlay).action == OverlayAction::none;
+    }
+
+    static std::set<std::string> labels(const std::vector<netlink::Message>& requests) {
+        std::set<std::string> result;
+        for (const auto& request : requests) {
+            result.insert(request.label());
+        }
+        return result;
+    }
+
+    void settle(std::optional<SettledNetwork>& settled, HostObjects objects, const LinkTable& links) const {
+        SettledNetwork now{.objects = std::move(objects)};
+        if (const auto* overlay = wanted_.overlay ? links.by_name(wanted_.overlay->name) : nullptr) {
+            now.overlay = *overlay;
+        }
+        for (const auto& sysctl : wanted_.sysctls) {
+            now.sysctls.emplace(sysctl.key, sysctl.value);
+        }
+        settled = std::move(now);
+    }
+
+    // `expected`: what would be done, had the kernel stayed as the last pass left it. All else is a repair.
+    void apply(std::vector<netlink::Message> requests, const LinkTable& links,
+               const std::optional<std::set<std::string>>& expected) {
         const auto results = socket_.execute(requests);
         std::optional<Result<std::vector<netlink::Route>>> all_routes;
         for (std::size_t index = 0; index < results.size(); ++index) {
             if (results[index]) {
                 report_.changes.push_back(requests[index].label());
+                if (expected && !expected->contains(requests[index].label())) {
+                    report_.repairs.push_back(requests[index].label());
+                }
                 continue;
             }
             auto error = results[index].error();
@@ -135,6 +192,18 @@ private:
         }
         return fmt::format("; in the way is a route that is not podlane's: {} proto {}", describe(*other, links),
                            other->protocol);
+    }
+
+    void ensure_sysctls(const std::optional<SettledNetwork>& settled) {
+        for (const auto& sysctl : wanted_.sysctls) {
+            const auto changes = report_.changes.size();
+            ensure_sysctl(sysctl);
+            const bool changed = report_.changes.size() > changes;
+            if (changed && settled && settled->sysctls.contains(sysctl.key) &&
+                settled->sysctls.at(sysctl.key) == sysctl.value) {
+                report_.repairs.push_back(report_.changes.back());
+            }
+        }
     }
 
     void ensure_sysctl(const WantedSysctl& sysctl) {
@@ -194,7 +263,11 @@ std::string_view to_string(LinkState state) {
 }
 
 Result<LinkReport> LinkReconciler::reconcile(const WantedHostNetwork& wanted, Sweep sweep) {
-    return Pass(socket_, record_, wanted).run(sweep);
+    return Pass(socket_, record_, wanted).run(sweep, settled_);
+}
+
+LinkReport LinkReconciler::reconcile_sysctls(const WantedHostNetwork& wanted) {
+    return Pass(socket_, record_, wanted).run_sysctls(settled_);
 }
 
 Result<std::vector<LinkItem>> LinkReconciler::inspect(const WantedHostNetwork& wanted) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -11,6 +12,7 @@
 #include "agent/link/host_network.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
+#include "agent/reconcile/link_actual.h"
 #include "agent/reconcile/sysctl_record.h"
 #include "maps/base/result.h"
 
@@ -25,6 +27,7 @@ enum class Sweep {
 // What one pass did.
 struct LinkReport {
     std::vector<std::string> changes;   // "add route 10.244.2.0/24 dev podlane0 src 10.0.0.1"
+    std::vector<std::string> repairs;   // those of the changes that only undo what somebody else did
     std::vector<Error> errors;          // one per object; everything else was still brought in order
     std::uint32_t overlay_ifindex = 0;  // 0: no overlay device that is podlane's, and up unless its gate is closed
 };
@@ -55,11 +58,19 @@ struct CleanupReport {
     std::vector<Error> errors;
 };
 
+// What a pass left behind, in the kernel's terms.
+struct SettledNetwork {
+    std::optional<netlink::Link> overlay{};
+    HostObjects objects{};
+    std::map<std::string, std::string> sysctls{};  // value by key
+};
+
 // Makes the kernel's IPv4 networking match what is wanted, in the namespace of `socket`, which must be the calling
 // thread's (sysctls are). Reads everything first and applies differences only.
 //
 // Its own, and all that it ever changes or removes: routes with podlane's protocol number; the VXLAN device of the
-// wanted name if it is external or has podlane's alias, and that device's IPv4 addresses; permanent neighbours on that
+// wanted name if it is external or has podlane's alias, and that device's IPv4 addresses; VXLAN devices of other names
+// that have podlane's alias; permanent neighbours on that
 // device and on the pods' host interfaces; the wanted sysctls.
 class LinkReconciler {
 public:
@@ -69,6 +80,8 @@ public:
     // An error means that the kernel's state could not be read: nothing was changed. Objects that could not be
     // changed are in the report.
     [[nodiscard]] Result<LinkReport> reconcile(const WantedHostNetwork& wanted, Sweep sweep);
+    // The part of a pass that no netlink event asks for: settings that the kernel changes without a word.
+    [[nodiscard]] LinkReport reconcile_sysctls(const WantedHostNetwork& wanted);
     // Wanted against actual; changes nothing.
     [[nodiscard]] Result<std::vector<LinkItem>> inspect(const WantedHostNetwork& wanted);
     // Removes what podlane owns in this namespace and puts recorded sysctls back. Pods' devices stay. Works without
@@ -78,6 +91,7 @@ public:
 private:
     netlink::Socket& socket_;
     SysctlRecord record_;
+    std::optional<SettledNetwork> settled_;  // nothing before the first pass: then nothing is a repair
 };
 
 // Whether an event may have put the kernel at odds with `wanted`, so that a pass is due. Says no to the many events

@@ -17,17 +17,38 @@ struct Mirror {
 };
 
 template <typename Spec>
+Result<MapContent<Spec>> content_of(const Map<Spec>& map) {
+    MapContent<Spec> content;
+    const auto read = map.for_each([&](const auto& key, const auto& value) { content[key] = value; });
+    if (!read) {
+        return std::unexpected(read.error());
+    }
+    return content;
+}
+
+template <typename Spec>
 Result<Mirror<Spec>> open_mirror(const PinDirectory& pins) {
     auto map = Map<Spec>::open(pins.map(Spec::name));
     if (!map) {
         return std::unexpected(map.error());
     }
-    Mirror<Spec> mirror{std::move(*map), {}};
-    const auto read = mirror.map.for_each([&](const auto& key, const auto& value) { mirror.actual[key] = value; });
-    if (!read) {
-        return std::unexpected(read.error());
+    auto content = content_of(*map);
+    if (!content) {
+        return std::unexpected(content.error());
     }
-    return mirror;
+    return Mirror<Spec>{std::move(*map), std::move(*content)};
+}
+
+// How many entries differ from what is remembered, which is no longer.
+template <typename Spec>
+Result<std::size_t> refresh(Mirror<Spec>& mirror) {
+    auto content = content_of(mirror.map);
+    if (!content) {
+        return std::unexpected(content.error());
+    }
+    const auto delta = map_delta(mirror.actual, *content, BytesEqual{});
+    mirror.actual = std::move(*content);
+    return delta.to_add.size() + delta.to_change.size() + delta.to_remove.size();
 }
 
 template <typename Spec>
@@ -99,6 +120,19 @@ Result<MapReconciler> MapReconciler::open(const PinDirectory& pins) {
     return MapReconciler(
         std::make_unique<Maps>(Maps{std::move(*nodes_by_pod_cidr), std::move(*nodes_by_ipv4), std::move(*pods_by_ipv4),
                                     std::move(*networks_by_prefix), std::move(*pod_cidr_lengths)}));
+}
+
+Result<std::size_t> MapReconciler::reread() {
+    std::size_t differing = 0;
+    for (const auto& refreshed :
+         {refresh(maps_->networks_by_prefix), refresh(maps_->pods_by_ipv4), refresh(maps_->nodes_by_ipv4),
+          refresh(maps_->nodes_by_pod_cidr), refresh(maps_->pod_cidr_lengths)}) {
+        if (!refreshed) {
+            return std::unexpected(refreshed.error());
+        }
+        differing += *refreshed;
+    }
+    return differing;
 }
 
 MapReport MapReconciler::reconcile(const WantedMaps& wanted) {

@@ -19,7 +19,8 @@ struct MapReport {
 };
 
 // Makes the maps that describe the cluster hold what is wanted, touching differences only. What they hold is read
-// from the kernel once, at the first pass, so a restarted agent takes over its predecessor's entries without a gap.
+// from the kernel at the first pass and by reread(), so a restarted agent takes over its predecessor's entries without
+// a gap.
 class MapReconciler {
 public:
     // The maps must be pinned.
@@ -29,6 +30,10 @@ public:
     MapReconciler(const MapReconciler&) = delete;
     MapReconciler& operator=(const MapReconciler&) = delete;
     ~MapReconciler();
+
+    // Reads anew what the maps hold, which nothing else tells when somebody changes them. Returns how many entries
+    // differ from what the last pass left; the next reconcile() puts them right.
+    [[nodiscard]] Result<std::size_t> reread();
 
     // Additions come before removals, so that a node that moves is never without an entry.
     [[nodiscard]] MapReport reconcile(const WantedMaps& wanted);

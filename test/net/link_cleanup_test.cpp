@@ -74,6 +74,24 @@ TEST_F(LinkCleanupTest, CleanupWithAForeignDeviceOfOurName_LeavesIt) {
     EXPECT_NE(ifindex("podlane0"), 0U);
 }
 
+TEST_F(LinkCleanupTest, OverlayDeviceOfAnEarlierName_GoesOnceSourcesAreInSync) {
+    reconcile(wanted());
+    auto renamed = inputs();
+    renamed.overlay->name = "pods0";
+    ip("link add other type vxlan id 7 dstport 4789 dev eth0");
+    const auto waiting = reconciler_.reconcile(build_host_network(renamed), Sweep::keep);
+    ASSERT_TRUE(succeeded(waiting));
+    EXPECT_NE(ifindex("podlane0"), 0U);
+    EXPECT_THAT(problems(reconcile(build_host_network(renamed))), IsEmpty());
+    EXPECT_EQ(ifindex("podlane0"), 0U);
+    EXPECT_NE(ifindex("pods0"), 0U);
+    EXPECT_NE(ifindex("other"), 0U) << "somebody else's";
+    EXPECT_THAT(not_ok(build_host_network(renamed)), IsEmpty());
+    const auto done = reconciler_.cleanup({.overlay_device = "podlane0", .pod_devices = {}}, CleanupMode::remove);
+    ASSERT_TRUE(succeeded(done));
+    EXPECT_EQ(ifindex("pods0"), 0U) << "cleanup with the earlier configuration";
+}
+
 TEST_F(LinkCleanupTest, FirstValueOfASetting_IsTheOneThatCleanupPutsBack) {
     set_sysctl(ns_, "net/ipv4/ip_forward", "0");
     reconcile(wanted());

@@ -31,6 +31,7 @@ TEST_P(LinkDamagesTest, NextPass_PutsItRight) {
     EXPECT_THAT(not_ok(wanted()), Not(IsEmpty()));
     const auto report = reconcile(wanted());
     EXPECT_THAT(problems(report), IsEmpty());
+    EXPECT_THAT(report.repairs, Not(IsEmpty()));
     EXPECT_THAT(not_ok(wanted()), IsEmpty());
     EXPECT_EQ(ip("route show proto 80"), routes);
     EXPECT_EQ(ifindex("podlane0") == before, GetParam().same_device);
@@ -69,6 +70,36 @@ TEST_F(LinkDamageTest, SysctlThatIsTurnedOff_IsTurnedOnAgain) {
     set_sysctl(ns_, "net/ipv4/conf/podlane0/rp_filter", "1");
     EXPECT_THAT(not_ok(wanted()), SizeIs(4)) << "ip_forward, both devices' forwarding, rp_filter";
     EXPECT_THAT(problems(reconcile(wanted())), IsEmpty());
+    EXPECT_THAT(not_ok(wanted()), IsEmpty());
+}
+
+TEST_F(LinkDamageTest, OtherWishes_AreNoRepairs) {
+    EXPECT_THAT(reconcile(wanted()).repairs, IsEmpty()) << "the first pass cannot know who removed what";
+    auto given = inputs();
+    given.overlay->mtu = 1400;
+    given.peers.pop_back();
+    given.peers.front().mtu = 1350;
+    given.all_rp_filter = 1;
+    const auto report = reconcile(build_host_network(given));
+    EXPECT_THAT(report.changes, SizeIs(5)) << "device, two routes, two reverse path filters";
+    EXPECT_THAT(report.repairs, IsEmpty());
+}
+
+TEST_F(LinkDamageTest, WishAndDamageTogether_AreToldApart) {
+    reconcile(wanted());
+    auto given = inputs();
+    given.peers.front().mtu = 1350;
+    ip("route del 10.244.3.0/24");
+    const auto report = reconcile(build_host_network(given));
+    EXPECT_THAT(report.changes, SizeIs(2));
+    EXPECT_THAT(report.repairs, testing::ElementsAre("add route 10.244.3.0/24 dev podlane0 src 10.0.0.1 mtu 1400"));
+}
+
+TEST_F(LinkDamageTest, SettingsAlone_AreMendedWithoutAPass) {
+    reconcile(wanted());
+    set_sysctl(ns_, "net/ipv4/conf/podlane0/accept_local", "1");
+    const auto report = reconciler_.reconcile_sysctls(wanted());
+    EXPECT_THAT(report.repairs, testing::ElementsAre("set net/ipv4/conf/podlane0/accept_local to 0 (was 1)"));
     EXPECT_THAT(not_ok(wanted()), IsEmpty());
 }
 
