@@ -11,7 +11,7 @@ source "$project_dir/scripts/lib/apt.sh"
 packages=(
   # build
   cmake ninja-build g++ pkg-config clang-19 clang-format-19 clang-tidy-19 llvm-19
-  libmnl-dev libcurl4-openssl-dev nlohmann-json3-dev libyaml-dev libyaml-cpp-dev libcli11-dev libfmt-dev
+  libmnl-dev libiptc-dev libip4tc-dev libcurl4-openssl-dev nlohmann-json3-dev libyaml-dev libyaml-cpp-dev libcli11-dev libfmt-dev
   libmicrohttpd-dev libelf-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
   libclang-rt-19-dev
   # run and test

@@ -50,6 +50,14 @@ void Message::put_port(std::uint16_t type, std::uint16_t host_order) {
     put(type, &wire, sizeof(wire));
 }
 
+void Message::put_network_u32(std::uint16_t type, std::uint32_t host_order) {
+    put_address(type, Ipv4Address::from_host(host_order));
+}
+
+void Message::put_bytes(std::uint16_t type, std::span<const std::byte> value) {
+    put(type, value.data(), value.size());
+}
+
 void Message::put_address(std::uint16_t type, Ipv4Address value) {
     const std::uint32_t wire = value.wire();
     put(type, &wire, sizeof(wire));
@@ -88,6 +96,24 @@ Attributes Attributes::nested(std::uint16_t type) const {
     return inner;
 }
 
+std::vector<Attributes> Attributes::list(std::uint16_t type) const {
+    std::vector<Attributes> members;
+    const nlattr* outer = find(type);
+    if (outer == nullptr) {
+        return members;
+    }
+    const auto* member = static_cast<const nlattr*>(mnl_attr_get_payload(outer));
+    int remaining = static_cast<int>(mnl_attr_get_payload_len(outer));
+    while (mnl_attr_ok(member, remaining)) {
+        Attributes inner;
+        inner.index(mnl_attr_get_payload(member), mnl_attr_get_payload_len(member));
+        members.push_back(inner);
+        remaining -= static_cast<int>(align(member->nla_len));
+        member = mnl_attr_next(member);
+    }
+    return members;
+}
+
 void Attributes::index(const void* payload, std::size_t size) {
     const auto* const end = static_cast<const std::byte*>(payload) + size;
     const auto* attribute = static_cast<const nlattr*>(payload);
@@ -120,6 +146,19 @@ std::optional<std::uint32_t> Attributes::u32(std::uint16_t type) const {
 
 std::optional<std::uint16_t> Attributes::port(std::uint16_t type) const {
     return value<std::uint16_t>(type).transform(swap_if_little_endian);
+}
+
+std::optional<std::uint32_t> Attributes::network_u32(std::uint16_t type) const {
+    return address(type).transform(&Ipv4Address::host);
+}
+
+std::optional<std::span<const std::byte>> Attributes::bytes(std::uint16_t type) const {
+    const nlattr* attribute = find(type);
+    if (attribute == nullptr) {
+        return std::nullopt;
+    }
+    return std::span(static_cast<const std::byte*>(mnl_attr_get_payload(attribute)),
+                     mnl_attr_get_payload_len(attribute));
 }
 
 std::optional<Ipv4Address> Attributes::address(std::uint16_t type) const {

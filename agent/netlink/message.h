@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,7 +31,9 @@ public:
 
     void put_u8(std::uint16_t type, std::uint8_t value) { put(type, &value, sizeof(value)); }
     void put_u32(std::uint16_t type, std::uint32_t value) { put(type, &value, sizeof(value)); }
-    void put_port(std::uint16_t type, std::uint16_t host_order);  // sent in network byte order
+    void put_port(std::uint16_t type, std::uint16_t host_order);         // sent in network byte order
+    void put_network_u32(std::uint16_t type, std::uint32_t host_order);  // sent in network byte order
+    void put_bytes(std::uint16_t type, std::span<const std::byte> value);
     void put_address(std::uint16_t type, Ipv4Address value);
     void put_mac(std::uint16_t type, const MacAddress& value);
     void put_string(std::uint16_t type, std::string_view value);  // with its terminating zero
@@ -61,10 +64,15 @@ public:
     // What is nested in `type`; empty when there is none.
     [[nodiscard]] Attributes nested(std::uint16_t type) const;
 
+    // What each of the attributes nested in `type` holds: a list, whose members have one type.
+    [[nodiscard]] std::vector<Attributes> list(std::uint16_t type) const;
+
     [[nodiscard]] bool has(std::uint16_t type) const { return find(type) != nullptr; }
     [[nodiscard]] std::optional<std::uint8_t> u8(std::uint16_t type) const;
     [[nodiscard]] std::optional<std::uint32_t> u32(std::uint16_t type) const;
-    [[nodiscard]] std::optional<std::uint16_t> port(std::uint16_t type) const;  // host byte order
+    [[nodiscard]] std::optional<std::uint16_t> port(std::uint16_t type) const;         // host byte order
+    [[nodiscard]] std::optional<std::uint32_t> network_u32(std::uint16_t type) const;  // host byte order
+    [[nodiscard]] std::optional<std::span<const std::byte>> bytes(std::uint16_t type) const;
     [[nodiscard]] std::optional<Ipv4Address> address(std::uint16_t type) const;
     [[nodiscard]] std::optional<MacAddress> mac(std::uint16_t type) const;  // nothing unless it has six bytes
     [[nodiscard]] std::optional<std::string> string(std::uint16_t type) const;

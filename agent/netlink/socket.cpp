@@ -102,8 +102,8 @@ struct Socket::Window {
 Socket::Socket(Handle handle, std::size_t window)
     : handle_(std::move(handle)), window_(window), buffer_(largest_datagram) {}
 
-Result<Socket> Socket::open() {
-    Handle handle(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+Result<Socket> Socket::open(int family) {
+    Handle handle(mnl_socket_open2(family, SOCK_CLOEXEC));
     if (!handle) {
         return fail_errno(errno, "open a netlink socket");
     }
@@ -194,6 +194,39 @@ Result<void> Socket::exchange(Window& window) {
         });
     }
     return {};
+}
+
+Result<void> Socket::transact(std::span<Message> batch) {
+    if (const auto sent = send(batch); !sent) {
+        return sent;
+    }
+    const std::uint32_t first = batch.front().raw().nlmsg_seq;
+    const std::size_t last = batch.size() - 1;
+    // Kernels before 6.10 acknowledge neither begin nor end; a commit that failed is told as begin's error.
+    std::vector<bool> answered(batch.size());
+    answered.front() = answered.back() = true;
+    Result<void> result;
+    while (std::ranges::find(answered, false) != answered.end()) {
+        const auto size = receive();
+        if (!size) {
+            return fail_within(batch.front().label(), size.error());
+        }
+        for_each_message(*size, [&](const nlmsghdr& message) {
+            const std::size_t index = message.nlmsg_seq - first;
+            if (index > last || message.nlmsg_type != NLMSG_ERROR) {
+                return;
+            }
+            const auto answer = verdict(message, batch[index].label());
+            if (!answer && result) {
+                result = answer;
+            }
+            if (!answer && (index == 0 || index == last)) {
+                answered.assign(answered.size(), true);
+            }
+            answered[index] = true;
+        });
+    }
+    return result;
 }
 
 Result<void> Socket::send(std::span<Message> requests) {

@@ -13,9 +13,10 @@
 
 namespace podlane::netlink {
 
-// A synchronous rtnetlink socket of one network namespace: the one it was opened in, wherever the thread goes later.
-// Every call returns within the time the kernel needs, and gives up after one second without an answer; the socket
-// stays usable then, late answers are recognised and dropped. Not for use by two threads at once.
+// A synchronous netlink socket (of rtnetlink unless said otherwise) of one network namespace: the one it was opened in,
+// wherever the thread goes later. Every call returns within the time the kernel needs, and gives up after one second
+// without an answer; the socket stays usable then, late answers are recognised and dropped. Not for use by two threads
+// at once.
 //
 // Errors carry the kernel's errno and, where it gives one, its explanation (NLMSGERR_ATTR_MSG):
 // "add route 10.244.2.0/24 dev podlane0: Network is unreachable (Nexthop has invalid gateway)".
@@ -25,8 +26,8 @@ public:
     // `index`: of the request in the batch that the message answers.
     using AnswerVisitor = std::function<void(std::size_t index, const nlmsghdr&)>;
 
-    // In the calling thread's network namespace.
-    [[nodiscard]] static Result<Socket> open();
+    // In the calling thread's network namespace. `family`: NETLINK_ROUTE, NETLINK_NETFILTER.
+    [[nodiscard]] static Result<Socket> open(int family = NETLINK_ROUTE);
     // In `network_namespace`; the thread is back in its own when this returns. The caller keeps the descriptor.
     [[nodiscard]] static Result<Socket> open_in(int network_namespace);
 
@@ -35,7 +36,9 @@ public:
     // Sends many requests, a few hundred per system call, and collects one result for each, in their order. One that
     // fails does not stop the others.
     [[nodiscard]] std::vector<Result<void>> execute(std::span<Message> requests);
-    // The same for requests that the kernel answers with data, which `visit` gets before the results are returned.
+    // Sends the messages of one nf_tables transaction, its begin and end around them: all of it is done, or nothing.
+    [[nodiscard]] Result<void> transact(std::span<Message> batch);
+    // As execute, for requests that the kernel answers with data, which `visit` gets before the results are returned.
     [[nodiscard]] std::vector<Result<void>> query(std::span<Message> requests, const AnswerVisitor& visit);
 
     // Reads a whole table. A dump that the kernel marks as inconsistent (NLM_F_DUMP_INTR: the table changed

@@ -12,6 +12,7 @@
 #include "agent/ctl/http_server.h"
 #include "agent/endpoints/endpoint_store.h"
 #include "agent/netlink/link.h"
+#include "agent/reconcile/forward_reconciler.h"
 #include "loader/attach.h"
 #include "loader/bpffs.h"
 
@@ -81,6 +82,16 @@ Result<void> remove_host_network(netlink::Socket& socket, const CleanupTarget& t
     return report->errors.empty() ? Result<void>() : std::unexpected(report->errors.front());
 }
 
+Result<void> remove_rules(CleanupMode mode, Lines& lines) {
+    auto reconciler = ForwardReconciler::create();
+    if (!reconciler) {
+        return std::unexpected(reconciler.error());
+    }
+    const auto report = reconciler->cleanup(mode);
+    std::ranges::copy(report.removed, std::back_inserter(lines));
+    return report.errors.empty() ? Result<void>() : std::unexpected(report.errors.front());
+}
+
 // One round over everything that podlane owns. Lines are complete up to an error.
 Result<void> go_over(const CleanupTarget& target, CleanupMode mode, Lines& lines) {
     auto socket = netlink::Socket::open();
@@ -96,6 +107,9 @@ Result<void> go_over(const CleanupTarget& target, CleanupMode mode, Lines& lines
         return removed;
     }
     if (auto removed = remove_pins(pins, mode, lines); !removed) {
+        return removed;
+    }
+    if (auto removed = remove_rules(mode, lines); !removed) {
         return removed;
     }
     return remove_host_network(*socket, target, pod_devices(*links), mode, lines);

@@ -17,7 +17,7 @@ namespace {
 
 // Events come in bursts (a flap flushes every route); one pass answers all of them.
 constexpr auto reconcile_delay = std::chrono::milliseconds(20);
-// How often hooks, pins and maps are looked at: nothing tells when somebody removes a program.
+// How often hooks, pins, maps and iptables-legacy's rules are looked at: nothing tells when somebody removes one.
 constexpr auto audit_period = std::chrono::seconds(3);
 // The same for settings of which the kernel tells no changes (accept_local).
 constexpr auto settings_audit_period = std::chrono::milliseconds(700);
@@ -52,7 +52,8 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       settings_(std::move(settings)),
       features_(kernel.features),
       pins_(settings_.bpffs),
-      health_({"config", "state", "node", "underlay", "overlay", "peers", "datapath", "maps", "pods", "repairs"}),
+      health_({"config", "state", "node", "underlay", "overlay", "peers", "firewall", "datapath", "maps", "pods",
+               "repairs"}),
       endpoints_(settings_.run_dir / "endpoints"),
       socket_(std::move(kernel.socket)),
       monitor_(std::move(kernel.monitor)),
@@ -92,6 +93,11 @@ Result<void> NodeAgent::start() {
         return std::unexpected(peers.error());
     }
     peers_ = std::move(*peers);
+    auto firewall = Firewall::create(loop_, settings_.overlay.cluster_cidrs, [this] { schedule_reconcile(); });
+    if (!firewall) {
+        return std::unexpected(firewall.error());
+    }
+    firewall_ = std::move(*firewall);
     if (auto created = pins_.create(); !created) {
         return created;
     }
@@ -192,7 +198,7 @@ void NodeAgent::audit() {
         health_.degraded("datapath", restored.error().message, "see the agent's log");
         return;
     } else {
-        note(*restored, "datapath", *restored);
+        repairs_.note("datapath", *restored, *restored);
     }
     const auto differing = maps_->reread();
     if (!differing) {
@@ -201,6 +207,7 @@ void NodeAgent::audit() {
         repairs_.record("maps", fmt::format("{} entries that somebody changed", *differing));
         reconcile_maps();
     }
+    firewall_->reconcile(health_, repairs_);
     reconcile_hooks();
     health_.ok("repairs", repairs_.summary());
 }
@@ -210,26 +217,8 @@ void NodeAgent::audit_settings() {
         return;
     }
     const auto report = links_.reconcile_sysctls(wanted_network_);
-    note(report.changes, "overlay", report.repairs);
-}
-
-void NodeAgent::note(const std::vector<std::string>& changes, std::string_view subsystem,
-                     const std::vector<std::string>& repairs) {
-    constexpr std::size_t shown = 20;
-    std::size_t more = 0;
-    for (const auto& change : changes) {
-        if (std::ranges::find(repairs, change) != repairs.end()) {
-            repairs_.record(subsystem, change);
-        } else if (more++ < shown) {
-            log::info("{}", change);
-        }
-    }
-    if (more > shown) {
-        log::info("and {} changes more", more - shown);
-    }
-    if (!repairs.empty()) {
-        health_.ok("repairs", repairs_.summary());
-    }
+    repairs_.note("overlay", report.changes, report.repairs);
+    health_.ok("repairs", repairs_.summary());
 }
 
 void NodeAgent::reconcile() {
@@ -238,12 +227,17 @@ void NodeAgent::reconcile() {
         health_.failed("overlay", links.error().message, "see the agent's log");
         return;
     }
-    if (!refresh_cluster() || !find_underlay_device(*links) || !reconcile_host_network(*links) || !load_datapath()) {
+    if (!refresh_cluster() || !find_underlay_device(*links) || !reconcile_host_network(*links)) {
+        return;
+    }
+    firewall_->reconcile(health_, repairs_);
+    if (!load_datapath()) {
         return;
     }
     reconcile_maps();
     reconcile_hooks();
     report_pods();
+    health_.ok("repairs", repairs_.summary());
     forwarding_ = true;
 }
 
@@ -348,7 +342,7 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
         health_.failed("overlay", report.error().message, "see the agent's log");
         return false;
     }
-    note(report->changes, "overlay", report->repairs);
+    repairs_.note("overlay", report->changes, report->repairs);
     overlay_ifindex_ = report->overlay_ifindex;
     if (!report->errors.empty()) {
         health_.degraded("overlay", summary(report->errors), "compare `agentctl link list`");
@@ -425,7 +419,7 @@ std::vector<WantedHook> NodeAgent::wanted_hooks() const {
 
 void NodeAgent::reconcile_hooks() {
     const auto report = datapath_.reconcile(wanted_hooks(), Sweep::remove);
-    note(report.changes, "datapath", report.repairs);
+    repairs_.note("datapath", report.changes, report.repairs);
     if (!report.errors.empty()) {
         health_.degraded("datapath", summary(report.errors), "see the agent's log");
     } else {
@@ -496,11 +490,15 @@ void NodeAgent::report_config_problem(std::string problem) {
 
 Result<std::vector<LinkItem>> NodeAgent::inspect_links() {
     auto items = links_.inspect(wanted_network_);
-    if (items && overlay_ifindex_ != 0) {
-        for (auto& hook : datapath_.inspect(wanted_hooks())) {
-            items->push_back(std::move(hook));
-        }
+    if (!items || overlay_ifindex_ == 0) {
+        return items;
     }
+    auto rules = firewall_->inspect();
+    if (!rules) {
+        return rules;
+    }
+    std::ranges::move(*rules, std::back_inserter(*items));
+    std::ranges::move(datapath_.inspect(wanted_hooks()), std::back_inserter(*items));
     return items;
 }
 

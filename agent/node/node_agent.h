@@ -7,13 +7,13 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "agent/endpoints/endpoint_store.h"
 #include "agent/event_loop.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
+#include "agent/node/firewall.h"
 #include "agent/node/peer_paths.h"
 #include "agent/node/underlay.h"
 #include "agent/observe/health.h"
@@ -100,8 +100,6 @@ private:
     // What no event tells of.
     void audit();
     void audit_settings();
-    void note(const std::vector<std::string>& changes, std::string_view subsystem,
-              const std::vector<std::string>& repairs);
 
     [[nodiscard]] std::vector<AttachedPod> attached_pods(const std::vector<netlink::Link>& links);
     [[nodiscard]] DesiredInputs desired_inputs() const;
@@ -131,6 +129,7 @@ private:
     std::uint32_t pod_mtu_ = 0;
     std::vector<AttachedPod> pods_;
     std::unique_ptr<PeerPaths> peers_;
+    std::unique_ptr<Firewall> firewall_;
     WantedHostNetwork wanted_network_;
     bool forwarding_ = false;  // programs are attached and maps are filled
 

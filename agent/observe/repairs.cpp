@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/observe/repairs.h"
 
+#include <algorithm>
+
 #include <fmt/chrono.h>
 
 #include "agent/log.h"
@@ -20,6 +22,22 @@ void RepairLog::record(std::string_view subsystem, std::string_view what) {
         {.at = std::chrono::system_clock::now(), .subsystem = std::string(subsystem), .what = std::string(what)});
     if (recent_.size() > kept) {
         recent_.pop_front();
+    }
+}
+
+void RepairLog::note(std::string_view subsystem, const std::vector<std::string>& changes,
+                     const std::vector<std::string>& repairs) {
+    constexpr std::size_t shown = 20;
+    std::size_t others = 0;
+    for (const auto& change : changes) {
+        if (std::ranges::find(repairs, change) != repairs.end()) {
+            record(subsystem, change);
+        } else if (others++ < shown) {
+            log::info("{}", change);
+        }
+    }
+    if (others > shown) {
+        log::info("and {} changes more", others - shown);
     }
 }
 

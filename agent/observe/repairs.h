@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace podlane {
 
@@ -20,6 +21,9 @@ public:
     };
 
     void record(std::string_view subsystem, std::string_view what);
+    // What a pass did: those of `changes` that are in `repairs` are recorded, the others logged only.
+    void note(std::string_view subsystem, const std::vector<std::string>& changes,
+              const std::vector<std::string>& repairs);
 
     [[nodiscard]] std::uint64_t total() const { return total_; }
     [[nodiscard]] const std::map<std::string, std::uint64_t>& by_subsystem() const { return by_subsystem_; }

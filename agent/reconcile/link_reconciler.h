@@ -37,7 +37,7 @@ enum class LinkState { ok, missing, wrong };
 
 // One line of `agentctl link list`.
 struct LinkItem {
-    std::string kind;  // device | address | route | neighbour | sysctl
+    std::string kind;  // device | address | route | neighbour | sysctl | rule
     std::string name;
     std::string wanted;  // empty: nobody wants it, it is stale
     std::string actual;  // empty: it is not there

@@ -8,6 +8,18 @@
 namespace podlane::net {
 namespace {
 
+template <typename Call>
+SocketAddress address_by(Call call, const Fd& socket) {
+    sockaddr_in address{};
+    socklen_t size = sizeof(address);
+    if (call(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+        raise_errno("read the address of a socket");
+    }
+    return {Ipv4Address::from_wire(address.sin_addr.s_addr), ntohs(address.sin_port)};
+}
+
+}  // namespace
+
 Fd timed_socket(int type, std::chrono::milliseconds timeout) {
     Fd socket(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
     if (!socket.valid()) {
@@ -22,18 +34,6 @@ Fd timed_socket(int type, std::chrono::milliseconds timeout) {
     }
     return socket;
 }
-
-template <typename Call>
-SocketAddress address_by(Call call, const Fd& socket) {
-    sockaddr_in address{};
-    socklen_t size = sizeof(address);
-    if (call(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-        raise_errno("read the address of a socket");
-    }
-    return {Ipv4Address::from_wire(address.sin_addr.s_addr), ntohs(address.sin_port)};
-}
-
-}  // namespace
 
 sockaddr_in to_sockaddr(const SocketAddress& address) {
     sockaddr_in result{};

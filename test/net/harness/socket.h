@@ -23,6 +23,8 @@ struct SocketAddress {
 [[nodiscard]] SocketAddress local_address(const Fd& socket);
 [[nodiscard]] SocketAddress peer_address(const Fd& socket);
 
+// In the calling thread's namespace.
+[[nodiscard]] Fd timed_socket(int type, std::chrono::milliseconds timeout);
 // Bound to `address` and a free port. `type` is SOCK_STREAM (then it listens) or SOCK_DGRAM.
 [[nodiscard]] Fd server_socket(const Namespace& ns, Ipv4Address address, int type, std::chrono::milliseconds timeout);
 // Not bound: the kernel chooses the source address.

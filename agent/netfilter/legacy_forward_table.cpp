@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/netfilter/legacy_forward_table.h"
+
+#include <fcntl.h>
+#include <linux/netfilter/xt_comment.h>
+#include <sys/file.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+
+#include <libiptc/libiptc.h>
+
+#include "maps/base/fd.h"
+
+namespace podlane {
+namespace {
+
+struct Free {
+    void operator()(xtc_handle* handle) const { iptc_free(handle); }
+};
+using Table = std::unique_ptr<xtc_handle, Free>;
+
+constexpr std::size_t aligned(std::size_t size) {
+    return XT_ALIGN(size);
+}
+
+// An entry as the kernel wants it: header, the comment match, the target.
+struct Entry {
+    static constexpr std::size_t match_at = aligned(sizeof(ipt_entry));
+    static constexpr std::size_t match_size = aligned(sizeof(xt_entry_match)) + aligned(sizeof(xt_comment_info));
+    static constexpr std::size_t target_at = match_at + match_size;
+    static constexpr std::size_t size = target_at + aligned(sizeof(xt_standard_target));
+    alignas(8) std::array<std::byte, size> bytes{};
+};
+
+Entry encode(const ForwardRule& rule) {
+    Entry entry;
+    auto* header = reinterpret_cast<ipt_entry*>(entry.bytes.data());
+    const auto mask = Ipv4Address::from_host(rule.pods.mask_host()).wire();
+    if (rule.side == PodSide::source) {
+        header->ip.src.s_addr = rule.pods.address().wire();
+        header->ip.smsk.s_addr = mask;
+    } else {
+        header->ip.dst.s_addr = rule.pods.address().wire();
+        header->ip.dmsk.s_addr = mask;
+    }
+    header->target_offset = Entry::target_at;
+    header->next_offset = Entry::size;
+    auto* match = reinterpret_cast<xt_entry_match*>(entry.bytes.data() + Entry::match_at);
+    match->u.user.match_size = Entry::match_size;
+    std::strcpy(match->u.user.name, "comment");
+    forward_rule_comment.copy(reinterpret_cast<char*>(match->data), XT_MAX_COMMENT_LEN - 1);
+    // libiptc makes it the verdict.
+    auto* target = reinterpret_cast<xt_entry_target*>(entry.bytes.data() + Entry::target_at);
+    target->u.user.target_size = aligned(sizeof(xt_standard_target));
+    std::strcpy(target->u.user.name, IPTC_LABEL_ACCEPT);
+    return entry;
+}
+
+bool has_our_comment(const ipt_entry& entry) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(&entry);
+    for (std::size_t at = sizeof(ipt_entry); at + sizeof(xt_entry_match) <= entry.target_offset;) {
+        const auto* match = reinterpret_cast<const xt_entry_match*>(bytes + at);
+        if (match->u.match_size == Entry::match_size && std::strcmp(match->u.user.name, "comment") == 0) {
+            const auto* text = reinterpret_cast<const char*>(match->data);
+            return std::string_view(text, strnlen(text, XT_MAX_COMMENT_LEN)) == forward_rule_comment;
+        }
+        at += std::max<std::size_t>(match->u.match_size, sizeof(xt_entry_match));
+    }
+    return false;
+}
+
+// No condition but those of `rule`.
+bool is_accept(const ipt_entry& entry, const ForwardRule& rule, xtc_handle* table) {
+    const Entry ours = encode(rule);
+    const auto& wanted = *reinterpret_cast<const ipt_entry*>(ours.bytes.data());
+    return std::memcmp(&entry.ip, &wanted.ip, sizeof(wanted.ip)) == 0 && entry.target_offset == wanted.target_offset &&
+           std::strcmp(iptc_get_target(&entry, table), IPTC_LABEL_ACCEPT) == 0;
+}
+
+std::optional<Ipv4Prefix> prefix_of(in_addr address, in_addr mask) {
+    const auto bits = Ipv4Address::from_wire(mask.s_addr).host();
+    const auto length = static_cast<unsigned>(std::countl_one(bits));
+    const auto prefix = Ipv4Prefix::masked(Ipv4Address::from_wire(address.s_addr), length);
+    return prefix.mask_host() == bits ? std::optional(prefix) : std::nullopt;
+}
+
+std::optional<ForwardRule> decode(const ipt_entry& entry, xtc_handle* table) {
+    const auto side = entry.ip.smsk.s_addr != 0 ? PodSide::source : PodSide::destination;
+    const auto prefix =
+        side == PodSide::source ? prefix_of(entry.ip.src, entry.ip.smsk) : prefix_of(entry.ip.dst, entry.ip.dmsk);
+    if (!prefix) {
+        return std::nullopt;
+    }
+    const ForwardRule rule{side, *prefix};
+    return is_accept(entry, rule, table) ? std::optional(rule) : std::nullopt;
+}
+
+// Asking the kernel for a table makes it: a host that has none stays without.
+bool has_filter_table() {
+    std::ifstream names("/proc/thread-self/net/ip_tables_names");
+    for (std::string name; std::getline(names, name);) {
+        if (name == forward_table) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Result<Table> open_table() {
+    Table table(iptc_init(forward_table));
+    if (!table) {
+        return fail("read the filter table: {}", iptc_strerror(errno));
+    }
+    return table;
+}
+
+ForwardChain chain_of(xtc_handle* table) {
+    ForwardChain chain;
+    xt_counters counters{};
+    const char* policy = iptc_get_policy(forward_chain, &counters, table);
+    chain.policy =
+        policy != nullptr && std::strcmp(policy, IPTC_LABEL_DROP) == 0 ? ForwardPolicy::drop : ForwardPolicy::accept;
+    std::uint64_t number = 1;
+    for (const auto* entry = iptc_first_rule(forward_chain, table); entry != nullptr;
+         entry = iptc_next_rule(entry, table), ++number) {
+        if (has_our_comment(*entry)) {
+            chain.ours.push_back({number, decode(*entry, table)});
+        }
+    }
+    return chain;
+}
+
+// What iptables-legacy waits for before it changes anything.
+Result<Fd> lock_tables() {
+    const char* configured = std::getenv("XTABLES_LOCKFILE");
+    const char* path = configured != nullptr ? configured : "/run/xtables.lock";
+    Fd lock(::open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600));
+    if (!lock.valid()) {
+        return fail_errno(errno, "open {}", path);
+    }
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+        return fail_errno(EAGAIN, "lock {}: another program changes its rules", path);
+    }
+    return lock;
+}
+
+bool is_same(const FoundForwardRule& one, const FoundForwardRule& other) {
+    return one.handle == other.handle && one.rule == other.rule;
+}
+
+}  // namespace
+
+Result<ForwardChain> LegacyForwardTable::read() {
+    if (!has_filter_table()) {
+        return ForwardChain{};
+    }
+    const auto table = open_table();
+    if (!table) {
+        return std::unexpected(table.error());
+    }
+    return chain_of(table->get());
+}
+
+Result<void> LegacyForwardTable::apply(const ForwardPlan& plan) {
+    const auto lock = lock_tables();
+    if (!lock) {
+        return std::unexpected(lock.error());
+    }
+    const auto table = open_table();
+    if (!table) {
+        return std::unexpected(table.error());
+    }
+    // Numbers are only good as long as nobody changed the chain since they were read.
+    const auto now = chain_of(table->get());
+    const bool unchanged = std::ranges::all_of(plan.remove, [&](const FoundForwardRule& rule) {
+        return std::ranges::any_of(now.ours, [&](const FoundForwardRule& found) { return is_same(found, rule); });
+    });
+    if (!unchanged) {
+        return fail_errno(EAGAIN, "change the filter table: it changed meanwhile");
+    }
+    for (auto rule = plan.remove.rbegin(); rule != plan.remove.rend(); ++rule) {
+        const auto index = static_cast<unsigned>(rule->handle - 1);
+        if (iptc_delete_num_entry(forward_chain, index, table->get()) == 0) {
+            return fail("delete rule {} of {}: {}", rule->handle, forward_chain, iptc_strerror(errno));
+        }
+    }
+    for (const auto& rule : plan.add) {
+        const Entry entry = encode(rule);
+        if (iptc_append_entry(forward_chain, reinterpret_cast<const ipt_entry*>(entry.bytes.data()), table->get()) ==
+            0) {
+            return fail("{}: {}", rule, iptc_strerror(errno));
+        }
+    }
+    if (iptc_commit(table->get()) == 0) {
+        return fail("change the filter table: {}", iptc_strerror(errno));
+    }
+    return {};
+}
+
+}  // namespace podlane
