@@ -18,6 +18,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 # What each suite may take at most, seconds: several times what it needs.
 declare -A time_limit=([unit]=180 [prog]=180 [net]=600)
+# Net tests wait more than they work, and each process has network and mount namespaces of its own.
+declare -A shards_of=([unit]=1 [prog]=1 [net]=3)
 fuzz_seconds=${FUZZ_SECONDS:-10}
 fuzz_dir=$build_dir-fuzz
 log_dir=$build_dir/test-logs
@@ -38,18 +40,29 @@ finish() {
   exit
 }
 
-# run_program SUITE PROGRAM: one googletest program, within its suite's time.
+# run_shard SUITE PROGRAM INDEX COUNT: every COUNTth test of a googletest program, within its suite's time. What it
+# counted is left in the shard's .totals.
+run_shard() {
+  local program=$2 status=0 base=$log_dir/$1.$3
+  rm -f "$base".*
+  GTEST_SHARD_INDEX=$3 GTEST_TOTAL_SHARDS=$4 timeout --kill-after=10 "${time_limit[$1]}" "$program" \
+    --gtest_output="json:$base.json" --gtest_color=no >"$base.log" 2>&1 </dev/null || status=$?
+  "$project_dir/scripts/lib/gtest_totals.py" "$base.json" "$base.log" "$status" >"$base.totals" || echo 0 1 0 >"$base.totals"
+}
+
+# run_program SUITE PROGRAM: one googletest program, in as many shards side by side as it has.
 run_program() {
-  local suite=$1 program=$2 status=0 totals started=$SECONDS
-  local log=$log_dir/$suite.log report=$log_dir/$suite.json
+  local suite=$1 program=$2 started=$SECONDS index shards=${shards_of[$1]}
   mkdir -p "$log_dir"
-  rm -f "$report"
-  timeout --kill-after=10 "${time_limit[$suite]}" "$program" --gtest_output="json:$report" --gtest_color=no \
-    >"$log" 2>&1 </dev/null || status=$?
-  totals=$("$project_dir/scripts/lib/gtest_totals.py" "$report" "$log" "$status") || totals="0 1 0"
-  echo "$suite: $totals (passed, failed, skipped) in $((SECONDS - started)) s"
-  # shellcheck disable=SC2086 # three numbers
-  count $totals
+  for ((index = 0; index < shards; index++)); do
+    run_shard "$suite" "$program" "$index" "$shards" &
+  done
+  wait
+  for ((index = 0; index < shards; index++)); do
+    # shellcheck disable=SC2046 # three numbers
+    count $(cat "$log_dir/$suite.$index.totals")
+  done
+  echo "$suite: $(cat "$log_dir/$suite".*.totals | tr '\n' ';') (passed, failed, skipped) in $((SECONDS - started)) s"
 }
 
 # run_fuzz_target PROGRAM: from its seeds. New inputs and crashes stay in the build folder.
