@@ -106,7 +106,7 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     }
     serve_api(**server, **agent);
 
-    const auto reload = Reload::create(**loop, invocation.flags, **agent, arguments);
+    const auto reload = Reload::create(**loop, invocation.flags, **agent, arguments, socket);
     if (!reload) {
         return std::unexpected(reload.error());
     }

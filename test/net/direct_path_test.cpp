@@ -217,6 +217,22 @@ TEST_F(DirectPathTest, RestartAfterAKill_KeepsThePathsAndLosesNothing) {
     EXPECT_EQ(node(1).agent().output().find("instead of"), std::string::npos) << "a path was switched";
 }
 
+TEST_F(DirectPathTest, FlushedRoutes_AreBackWithTheirPathsAndNothingIsLost) {
+    UdpStream adjacent(pod(1).endpoint(), pod(2).endpoint());
+    UdpStream from_host(node(1).endpoint(), pod(2).endpoint());
+    UdpStream routed(pod(1).endpoint(), pod(3).endpoint());
+    const auto routes = ip(node(1).ns(), "route show proto 80");
+    ip(node(1).ns(), "route flush proto 80");
+    EXPECT_TRUE(wait_until([&] { return ip(node(1).ns(), "route show proto 80") == routes; }, 5s));
+    EXPECT_EQ(listed(1, 2).path, "direct");
+    for (UdpStream* stream : {&adjacent, &routed}) {
+        const auto totals = stream->stop();
+        EXPECT_EQ(totals.echoed, totals.sent);
+    }
+    const auto host_totals = from_host.stop();
+    std::printf("the host lost %zu of %zu datagrams\n", host_totals.sent - host_totals.echoed, host_totals.sent);
+}
+
 // Each node chooses for what it sends itself.
 class AsymmetricPathTest : public DirectPathTest {
 protected:

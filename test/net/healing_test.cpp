@@ -209,6 +209,18 @@ TEST_F(HealingTest, UnmountedBpfFileSystem_IsThereAgainWithEverythingInIt) {
     expect_ping(pod_a().ns(), pod_b().address());
 }
 
+TEST_F(HealingTest, RemovedRunDirectory_IsThereAgainWithItsSocketAndThePods) {
+    UdpStream stream(pod_a().endpoint(), pod_b().endpoint());
+    std::filesystem::remove_all(node(1).run_dir());
+    EXPECT_EQ(node(1).agentctl({"status"}).status, 3);
+    node(1).wait_ready();
+    EXPECT_EQ(node(1).agentctl_json({"pod", "list"}).size(), 1U);
+    const auto totals = stream.stop();
+    EXPECT_GT(totals.sent, 0U);
+    EXPECT_EQ(totals.echoed, totals.sent);
+    EXPECT_EQ(faults(), "");
+}
+
 TEST_F(HealingTest, RemovedMapEntry_IsPutBack) {
     using PodMap = Map<spec::pods_by_ipv4>;
     auto map = PodMap::open(pin("maps", "pods_by_ipv4"));
@@ -267,6 +279,17 @@ TEST_F(HealingTest, UnderlayTakenDownAndUp_IsWholeAgain) {
     node(1).wait_ready();
     EXPECT_EQ(faults(), "");
     expect_ping(pod_a().ns(), pod_b().address());
+}
+
+// What a network restart does to a VLAN or a bond: the device is another one, of the same name.
+TEST_F(HealingTest, UnderlayThatIsMadeAnew_CarriesTheOverlayAgain) {
+    ip(node(1).ns(), "link del eth0");
+    node(1).wait_for_status(5);
+    cluster_->underlay().join(node(1).ns(), "n1", node(1).address());
+    node(1).wait_ready();
+    EXPECT_EQ(faults(), "");
+    expect_ping(pod_a().ns(), pod_b().address());
+    EXPECT_EQ(exchange_tcp(pod_b().endpoint(), pod_a().endpoint(), 10'000'000).problem, "");
 }
 
 TEST_F(HealingTest, LostEvents_CauseAFreshLook) {

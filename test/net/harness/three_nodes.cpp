@@ -83,8 +83,9 @@ void ThreeNodes::start(Node& node) {
             if (parsed.is_discarded()) {
                 return false;
             }
-            const auto& subsystems = parsed.at("subsystems");
-            return subsystems.back().at("name") == "pods" && subsystems.back().at("state") == "ok";
+            return std::ranges::any_of(parsed.at("subsystems"), [](const nlohmann::json& one) {
+                return one.at("name") == "pods" && one.at("state") == "ok";
+            });
         },
         15s);
     if (!forwards) {
