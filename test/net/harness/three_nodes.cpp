@@ -22,7 +22,7 @@ void answer_arp_for_others(const Namespace& router) {
 
 }  // namespace
 
-void ThreeNodes::build(const Modes& modes, FarNode far) {
+void ThreeNodeNetwork::build(const Modes& modes, FarNode far) {
     near_ = std::make_unique<Underlay>(mtu);
     far_ = std::make_unique<Underlay>(mtu, parse(far == FarNode::routed ? "192.168.9.254" : "192.168.0.253"));
     connect_wires(far);
@@ -54,7 +54,7 @@ void ThreeNodes::build(const Modes& modes, FarNode far) {
     }
 }
 
-void ThreeNodes::connect_wires(FarNode far) {
+void ThreeNodeNetwork::connect_wires(FarNode far) {
     connect_by_veth({wire(), "uplink"}, {far_wire(), "uplink"}, mtu);
     ip(wire(), "address add 10.99.0.1/30 dev uplink");
     ip(far_wire(), "address add 10.99.0.2/30 dev uplink");
@@ -75,7 +75,7 @@ void ThreeNodes::connect_wires(FarNode far) {
 }
 
 // A node that may not reach every other is degraded, and forwards all the same.
-void ThreeNodes::start(Node& node) {
+void ThreeNodeNetwork::start(Node& node) {
     const bool forwards = wait_until(
         [&] {
             const auto status = node.agentctl({"status", "-o", "json"});
@@ -94,11 +94,11 @@ void ThreeNodes::start(Node& node) {
     pods_.push_back(&node.add_pod(fmt::format("p{}", node.name())));
 }
 
-DeviceRef ThreeNodes::port(unsigned number) {
+DeviceRef ThreeNodeNetwork::port(unsigned number) {
     return {number == 3 ? far_wire() : wire(), Underlay::port_of(node(number).name())};
 }
 
-ThreeNodes::Listed ThreeNodes::listed(unsigned on, unsigned about) {
+ThreeNodeNetwork::Listed ThreeNodeNetwork::listed(unsigned on, unsigned about) {
     for (const auto& one : node(on).agentctl_json({"node", "list"})) {
         if (one.at("name") == node(about).name()) {
             return {one.at("path"), one.at("reason")};
@@ -107,8 +107,8 @@ ThreeNodes::Listed ThreeNodes::listed(unsigned on, unsigned about) {
     raise_error("node {} does not list node {}", on, about);
 }
 
-std::chrono::milliseconds ThreeNodes::expect_path(unsigned on, unsigned about, const std::string& path,
-                                                  std::chrono::milliseconds timeout) {
+std::chrono::milliseconds ThreeNodeNetwork::expect_path(unsigned on, unsigned about, const std::string& path,
+                                                        std::chrono::milliseconds timeout) {
     const auto start = std::chrono::steady_clock::now();
     const bool reached = wait_until([&] { return listed(on, about).path == path; }, timeout);
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
@@ -117,7 +117,7 @@ std::chrono::milliseconds ThreeNodes::expect_path(unsigned on, unsigned about, c
     return took;
 }
 
-nlohmann::json ThreeNodes::subsystem(unsigned on, const std::string& name) {
+nlohmann::json ThreeNodeNetwork::subsystem(unsigned on, const std::string& name) {
     const auto status = node(on).agentctl({"status", "-o", "json"});
     const auto parsed = nlohmann::json::parse(status.out, nullptr, false);
     if (parsed.is_discarded()) {
@@ -131,7 +131,7 @@ nlohmann::json ThreeNodes::subsystem(unsigned on, const std::string& name) {
     raise_error("no subsystem {}: {}", name, status.out);
 }
 
-void ThreeNodes::set_offload_everywhere(Offload offload) {
+void ThreeNodeNetwork::set_offload_everywhere(Offload offload) {
     for (const unsigned number : {1U, 2U, 3U}) {
         set_segmentation_offload(pod(number).device(), offload);
         set_segmentation_offload(node(number).device(), offload);

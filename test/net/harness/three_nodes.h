@@ -24,8 +24,8 @@ enum class FarNode : bool {
 //   10.244.1.x                       | wire, 192.168.0.254 ====== far wire    |                       10.244.3.x
 //   pod 2 --- node 2 (192.168.0.2) --+            10.99.0.0/30 between them --+
 //   10.244.2.x
-class ThreeNodes : public testing::Test {
-protected:
+class ThreeNodeNetwork {
+public:
     using Modes = std::array<std::string, 3>;
     // Nodes with these values of overlay.mode, agents and pods; returns when the first probes have been answered.
     void build(const Modes& modes, FarNode far = FarNode::routed);
@@ -33,6 +33,7 @@ protected:
     [[nodiscard]] Node& node(unsigned number) { return *nodes_.at(number - 1); }
     [[nodiscard]] Pod& pod(unsigned number) { return *pods_.at(number - 1); }
     // Of nodes 1 and 2, and of node 3.
+    [[nodiscard]] Underlay& underlay() { return *near_; }
     [[nodiscard]] const Namespace& wire() const { return near_->ns(); }
     [[nodiscard]] const Namespace& far_wire() const { return far_->ns(); }
     // The wire's end of a node's device.
@@ -61,5 +62,8 @@ private:
     std::vector<std::unique_ptr<Node>> nodes_;
     std::vector<Pod*> pods_;
 };
+
+// The same for tests that have one each.
+class ThreeNodes : public testing::Test, protected ThreeNodeNetwork {};
 
 }  // namespace podlane::net
