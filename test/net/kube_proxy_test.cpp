@@ -11,6 +11,7 @@
 
 #include "test/net/cni_runtime.h"
 #include "test/net/harness/kube_proxy.h"
+#include "test/net/harness/sandbox.h"
 #include "test/net/harness/service.h"
 #include "test/net/harness/three_nodes.h"
 
@@ -91,6 +92,8 @@ protected:
         EXPECT_GE(count("echo-2", seen_by_2), least) << testing::PrintToString(served.by);
         EXPECT_EQ(served.by.size(), 2U) << testing::PrintToString(served.by);
     }
+    // An address of its own for each backend: the kernel remembers where datagrams of a port went.
+    static Ipv4Address service_of(unsigned number) { return Ipv4Address::from_host(0x0a200100 + number); }
     static void expect_both(const Served& served, Ipv4Address seen) { expect_both(served, seen, seen); }
     static void expect_one(const Served& served, const std::string& backend, Ipv4Address seen) {
         EXPECT_EQ(served.problem, "");
@@ -186,6 +189,108 @@ TEST_P(KubeProxyTest, PodToANodesAddress_KeepsThePodsAddress) {
         for (const auto transport : {Transport::tcp, Transport::udp}) {
             expect_one(ask_service(client.ns(), {node.address(), port}, enough_for_one, transport), node.name(),
                        client.address());
+        }
+    }
+}
+
+// A Service of every port, by which streams and datagrams of every size go to one backend.
+TEST_P(KubeProxyTest, BulkAndLargeDatagrams_PassWholeByTheServicesAddress) {
+    const std::vector<std::size_t> sizes = {1, 1400, 1422, 1423, 1472, 1473, 4000, 8000};
+    for (const unsigned to : {2U, 3U}) {
+        auto& backend = net().pod(to);
+        const auto translated = service_of(10 + to);
+        for (const unsigned number : {1U, 2U, 3U}) {
+            const auto& node = net().node(number);
+            translate_all(node.ns(), GetParam(), translated, backend.address());
+            if (number == 1) {
+                ip(net().outside, fmt::format("route replace {} via {}", translated, node.address()));
+            }
+        }
+        const Endpoint server{&backend.ns(), backend.address(), translated};
+        const auto expect_whole = [&](const Endpoint& client, Ipv4Address seen) {
+            SCOPED_TRACE(fmt::format("from {} to {}", client.address, backend.address()));
+            const auto stream = exchange_tcp(client, server, 20'000'000);
+            EXPECT_EQ(stream.problem, "");
+            EXPECT_EQ(stream.client_seen_as, seen);
+            const auto datagrams = echo_udp(client, server, sizes);
+            EXPECT_EQ(datagrams.problem, "");
+            EXPECT_EQ(datagrams.client_seen_as, seen);
+        };
+        for (const unsigned number : {1U, 2U, 3U}) {
+            expect_whole(net().client(number).endpoint(), net().client(number).address());
+            expect_whole(net().node(number).endpoint(), net().node(number).address());
+        }
+        expect_whole(backend.endpoint(), net().node(to).address());
+        // Whose packets may be larger than pods': told so by an ICMP error about the Service's address, it makes
+        // fragments.
+        const Endpoint outside{&net().outside, KubeProxyNetwork::outside_address};
+        EXPECT_NE(echo_udp(outside, server, {1423}).problem, "");
+        EXPECT_THAT(ip(net().outside, fmt::format("route get {}", translated)), HasSubstr("mtu 1450"));
+        expect_whole(outside, net().node(1).address());
+    }
+}
+
+// The maps with what they knew of flows are gone, the connections are not.
+TEST_P(KubeProxyTest, PodsConnections_OutliveTheLossOfEveryMap) {
+    std::vector<std::unique_ptr<LongConnection>> connections;
+    std::vector<std::string> answers;
+    for (int count = 0; count < 8; ++count) {
+        connections.push_back(std::make_unique<LongConnection>(net().client(1).ns(), echo));
+        answers.push_back(connections.back()->ask());
+        EXPECT_NE(answers.back(), "");
+    }
+    for (const unsigned number : {1U, 2U, 3U}) {
+        auto& node = net().node(number);
+        node.stop_agent();
+        must_run(node.ns(),
+                 {(program_dir() / "podlane-agent").string(), "cleanup", "--config", node.config_file().string()});
+        node.start_agent();
+        node.wait_for_status(0);
+        for (std::size_t index = 0; index < connections.size(); ++index) {
+            EXPECT_EQ(connections[index]->ask(), answers[index]) << index << " after node " << number;
+        }
+    }
+}
+
+// The packets of one socket to a Service and to the pod behind it differ in nothing once they are translated.
+TEST_P(KubeProxyTest, OneSocketToTheServiceAndItsBackendInTurn_HearsEachFromWhereItAsked) {
+    for (const unsigned to : {2U, 3U}) {
+        const auto& backend = net().pod(to);
+        const auto translated = service_of(20 + to);
+        for (const unsigned number : {1U, 2U, 3U}) {
+            SCOPED_TRACE(fmt::format("client {}, backend {}", number, to));
+            translate_all(net().node(number).ns(), GetParam(), translated, backend.address());
+            const SocketAddress direct{backend.address(), dns_backend_port};
+            const SocketAddress by_service{translated, dns_backend_port};
+            const auto& client = net().client(number);
+            for (const auto& order :
+                 {std::vector{direct, by_service}, {by_service, direct}, {direct, direct, by_service}}) {
+                const auto served = ask_in_turn(client.ns(), order, 20);
+                EXPECT_EQ(served.problem, "");
+                EXPECT_EQ(served.by.size(), 1U) << testing::PrintToString(served.by);
+            }
+        }
+    }
+}
+
+// As the API server's Service has them.
+TEST_P(KubeProxyTest, ServiceWithANodeBehindIt_IsReachedFromEverywhere) {
+    constexpr std::uint16_t port = 9001;
+    for (const unsigned to : {1U, 2U, 3U}) {
+        const auto& behind = net().node(to);
+        const auto translated = service_of(30 + to);
+        const Backend tcp(behind.ns(), {behind.address(), port}, Transport::tcp, behind.name());
+        const Backend udp(behind.ns(), {behind.address(), port}, Transport::udp, behind.name());
+        for (const unsigned number : {1U, 2U, 3U}) {
+            SCOPED_TRACE(fmt::format("from node {} to node {}", number, to));
+            const auto& node = net().node(number);
+            translate_all(node.ns(), GetParam(), translated, behind.address());
+            for (const auto transport : {Transport::tcp, Transport::udp}) {
+                expect_one(ask_service(net().client(number).ns(), {translated, port}, enough_for_one, transport),
+                           behind.name(), net().client(number).address());
+                expect_one(ask_service(node.ns(), {translated, port}, enough_for_one, transport), behind.name(),
+                           node.address());
+            }
         }
     }
 }

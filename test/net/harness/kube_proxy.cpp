@@ -72,6 +72,29 @@ std::uint64_t invalid_drops(const Namespace& ns, RuleForm form) {
     return std::stoull(listed.substr(at + before.size()));
 }
 
+void translate_all(const Namespace& ns, RuleForm form, Ipv4Address from, Ipv4Address to) {
+    RunOptions rules;
+    if (form == RuleForm::nft) {
+        rules.input = fmt::format(
+            "add chain ip nat ALL-PORTS\nflush chain ip nat ALL-PORTS\n"
+            "add rule ip nat ALL-PORTS ip daddr {0} ip saddr != 10.244.0.0/16 jump KUBE-MARK-MASQ\n"
+            "add rule ip nat ALL-PORTS ip daddr {0} ip saddr {1} jump KUBE-MARK-MASQ\n"
+            "add rule ip nat ALL-PORTS ip daddr {0} dnat to {1}\n"
+            "insert rule ip nat PREROUTING jump ALL-PORTS\ninsert rule ip nat OUTPUT jump ALL-PORTS\n",
+            from, to);
+        must_run(ns, {"nft", "-f", "-"}, rules);
+        return;
+    }
+    rules.input = fmt::format(
+        "*nat\n:ALL-PORTS - [0:0]\n"
+        "-A ALL-PORTS -d {0} ! -s 10.244.0.0/16 -j KUBE-MARK-MASQ\n"
+        "-A ALL-PORTS -d {0} -s {1} -j KUBE-MARK-MASQ\n"
+        "-A ALL-PORTS -d {0} -j DNAT --to-destination {1}\n"
+        "-I PREROUTING -j ALL-PORTS\n-I OUTPUT -j ALL-PORTS\nCOMMIT\n",
+        from, to);
+    must_run(ns, {iptables_of(form) + "-restore", "-w", "--noflush"}, rules);
+}
+
 void load_kube_proxy_rules(const Node& node, RuleForm form, const Backends& backends, LocalBackend local) {
     RunOptions rules;
     rules.input = recorded(form);

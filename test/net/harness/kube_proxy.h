@@ -32,6 +32,10 @@ void drop_by_policy(const Namespace& ns, RuleForm form);
 // That chain, as the program lists it that the rules came by.
 [[nodiscard]] std::string forward_rules(const Namespace& ns, RuleForm form);
 
+// As kube-proxy would do it with a Service of every port: `from` becomes `to`; clients outside clusterCIDRs, and `to`
+// itself, are masqueraded. A second call for the same `from` takes the first one's place.
+void translate_all(const Namespace& ns, RuleForm form, Ipv4Address from, Ipv4Address to);
+
 // Packets that KUBE-FORWARD dropped because conntrack took them for INVALID.
 [[nodiscard]] std::uint64_t invalid_drops(const Namespace& ns, RuleForm form);
 

@@ -137,6 +137,31 @@ Served ask_service(const Namespace& from, const SocketAddress& service, unsigned
     });
 }
 
+Served ask_in_turn(const Namespace& from, const std::vector<SocketAddress>& services, unsigned rounds) {
+    const Fd socket = client_socket(from, SOCK_DGRAM, patience);
+    Served served;
+    for (unsigned number = 0; number < rounds * services.size(); ++number) {
+        const auto& asked = services[number % services.size()];
+        const sockaddr_in to = to_sockaddr(asked);
+        ::sendto(socket.get(), "who\n", 4, 0, reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+        std::array<char, longest> heard{};
+        sockaddr_in source{};
+        socklen_t size = sizeof(source);
+        const ssize_t got =
+            ::recvfrom(socket.get(), heard.data(), heard.size(), 0, reinterpret_cast<sockaddr*>(&source), &size);
+        if (got < 0 || source.sin_addr.s_addr != to.sin_addr.s_addr || source.sin_port != to.sin_port) {
+            served.problem =
+                fmt::format("number {} to {}:{}: {}", number, asked.address, asked.port,
+                            got < 0 ? std::generic_category().message(errno)
+                                    : fmt::format("answered from {}:{}", Ipv4Address::from_wire(source.sin_addr.s_addr),
+                                                  ntohs(source.sin_port)));
+            break;
+        }
+        ++served.by[std::string(heard.data(), static_cast<std::size_t>(got))];
+    }
+    return served;
+}
+
 LongConnection::LongConnection(const Namespace& from, const SocketAddress& service)
     : socket_(client_socket(from, SOCK_STREAM, patience)), connected_(connect_to(socket_, service)) {}
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "maps/base/fd.h"
 #include "test/net/harness/namespace.h"
@@ -45,6 +46,10 @@ struct Served {
 // first problem.
 [[nodiscard]] Served ask_service(const Namespace& from, const SocketAddress& service, unsigned count,
                                  Transport transport = Transport::tcp);
+
+// From one and the same UDP socket asks each of `services` in turn, `rounds` times; the answer must come from the
+// address that was asked.
+[[nodiscard]] Served ask_in_turn(const Namespace& from, const std::vector<SocketAddress>& services, unsigned rounds);
 
 // One connection that is kept.
 class LongConnection {

@@ -151,7 +151,7 @@ Outcome exchange_tcp(const Endpoint& client, const Endpoint& server, std::uint64
                      std::chrono::seconds timeout) {
     const std::uint64_t bytes = at_most_bulk_limit(wanted_bytes);
     const Fd listener = server_socket(*server.ns, server.address, SOCK_STREAM, timeout);
-    const SocketAddress address = local_address(listener);
+    const SocketAddress address{server.reached_at(), local_address(listener).port};
     auto serving = std::async(std::launch::async, [&] { return serve_one(listener, bytes, timeout); });
     std::string client_problem;
     {

@@ -19,6 +19,9 @@ namespace podlane::net {
 struct Endpoint {
     const Namespace* ns = nullptr;
     Ipv4Address address;
+    // Of a server: where clients find it, when somebody translates. The port stays.
+    Ipv4Address known_as = {};
+    [[nodiscard]] Ipv4Address reached_at() const { return known_as.is_unspecified() ? address : known_as; }
 };
 
 // What went wrong, in words; empty when nothing did.

@@ -64,7 +64,7 @@ std::string describe_failure(const char* way, std::size_t size, const std::optio
 Outcome echo_udp(const Endpoint& client, const Endpoint& server, const std::vector<std::size_t>& sizes) {
     const Fd at_server = server_socket(*server.ns, server.address, SOCK_DGRAM, 2s);
     const Fd at_client = client_socket(*client.ns, SOCK_DGRAM, 2s);
-    const SocketAddress address = local_address(at_server);
+    const SocketAddress address{server.reached_at(), local_address(at_server).port};
     Outcome outcome;
     for (const std::size_t size : sizes) {
         const Bytes content = content_of_size(size);
