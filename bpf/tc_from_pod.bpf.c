@@ -9,6 +9,7 @@
  */
 #include "bpf/lib/arp.h"
 #include "bpf/lib/deliver.h"
+#include "bpf/lib/icmp.h"
 #include "bpf/lib/route.h"
 #include "bpf/lib/vxlan.h"
 
@@ -72,6 +73,10 @@ static __always_inline int send_to_node(struct __sk_buff *skb, const struct pack
 {
 	enum handover_reason handover = check_forwardable(packet, route->mtu);
 
+	/* The stack does not know: its route to a node's own address has the underlay's MTU. */
+	if (handover == HANDOVER_TOO_BIG && route->path != NODE_PATH_UNREACHABLE &&
+	    must_be_told(skb, packet))
+		return refuse_too_big(skb, packet, route->mtu);
 	if (handover != HANDOVER_NONE)
 		return hand_over(skb, DIRECTION_FROM_POD, handover);
 	if (route->path == NODE_PATH_UNREACHABLE)

@@ -35,7 +35,10 @@
 	X(PACKET_WRITE_FAILED, "packet-write-failed",                                              \
 	  "the kernel refused to rewrite a header that was checked before")                        \
 	X(PEER_UNREACHABLE, "peer-unreachable",                                                    \
-	  "a pod's packet to the address of a node to which there is no path that may be taken")
+	  "a pod's packet to the address of a node to which there is no path that may be taken")   \
+	X(TOO_BIG, "too-big",                                                                      \
+	  "a pod's packet that must not be fragmented is larger than the path to the peer node:"   \
+	  " the pod is told by ICMP")
 
 enum drop_reason {
 	DROP_NONE = 0,

@@ -192,6 +192,12 @@ void PrintTo(const SizeCase& size_case, std::ostream* out) {
     *out << size_case.name;
 }
 
+// What a router may fragment.
+Bytes fragmentable(Frame frame) {
+    frame.ip.fragment = 0;
+    return bytes(frame);
+}
+
 class FromPodSize : public ProgTest, public testing::WithParamInterface<SizeCase> {};
 
 TEST_P(FromPodSize, UpToTheMtu_IsForwardedAndNoFurther) {
@@ -200,14 +206,15 @@ TEST_P(FromPodSize, UpToTheMtu_IsForwardedAndNoFurther) {
     EXPECT_EQ(node().run(from_web, bytes(from_pod(pod("web"), to, Udp{5000, 53}, mtu - 28))).verdict,
               Verdict::redirect);
     node().forget_counters();
-    EXPECT_TRUE(hands_over(from_web, bytes(from_pod(pod("web"), to, syn, mtu - 39)), HANDOVER_TOO_BIG));
-    EXPECT_TRUE(hands_over(from_web, bytes(from_pod(pod("web"), to, Udp{5000, 53}, mtu - 27)), HANDOVER_TOO_BIG));
+    EXPECT_TRUE(hands_over(from_web, fragmentable(from_pod(pod("web"), to, syn, mtu - 39)), HANDOVER_TOO_BIG));
+    EXPECT_TRUE(
+        hands_over(from_web, fragmentable(from_pod(pod("web"), to, Udp{5000, 53}, mtu - 27)), HANDOVER_TOO_BIG));
 }
 
 TEST_P(FromPodSize, OfAGsoPacket_IsThatOfItsSegments) {
     const auto [name, to, mtu] = GetParam();
-    const Bytes tcp = bytes(from_pod(pod("web"), to, syn, 3000));
-    const Bytes udp = bytes(from_pod(pod("web"), to, Udp{5000, 53}, 3000));
+    const Bytes tcp = fragmentable(from_pod(pod("web"), to, syn, 3000));
+    const Bytes udp = fragmentable(from_pod(pod("web"), to, Udp{5000, 53}, 3000));
     At at = from_web;
     at.gso_segs = 3;
     at.gso_size = mtu - 40;
