@@ -133,7 +133,8 @@ Outcome<Attachment> plan(const Invocation& invocation, const NetworkConfig& conf
     attachment.endpoint.network = config.name;
     attachment.endpoint.ip = address.ip;
     attachment.endpoint.gateway = *gateway;
-    attachment.endpoint.mtu = config.mtu != 0 ? config.mtu : network.mtu;
+    attachment.endpoint.mtu_fixed = config.mtu != 0;
+    attachment.endpoint.mtu = attachment.endpoint.mtu_fixed ? config.mtu : network.mtu;
     attachment.dns = config.dns.is_null() ? address.dns : config.dns;
     const bool has_default =
         std::ranges::any_of(attachment.routes, [](const Route& route) { return route.destination.length() == 0; });

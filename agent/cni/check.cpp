@@ -39,11 +39,12 @@ Outcome<void> check(const Invocation& invocation, const NetworkConfig& config, P
     if (!config.prev_result) {
         return refuse(Code::invalid_config, "CHECK needs prevResult, not set");
     }
-    const auto expected =
+    auto expected =
         attachment_from_result(*config.prev_result, invocation.container_id, invocation.if_name, invocation.netns);
     if (!expected) {
         return std::unexpected(expected.error());
     }
+    expected->endpoint.mtu_fixed = config.mtu != 0;
     auto found = ports.links.differences(*expected);
     if (!found) {
         return refuse_because(Code::not_as_expected, found.error());

@@ -95,6 +95,16 @@ Result<void> read_mtu(const nlohmann::json& json, unsigned& target) {
     return {};
 }
 
+// A record of an earlier version does not have it.
+Result<void> read_mtu_fixed(const nlohmann::json& json, bool& target) {
+    const auto found = json.find("mtuFixed");
+    if (found != json.end() && !found->is_boolean()) {
+        return fail("endpoint: mtuFixed is not true or false");
+    }
+    target = found != json.end() && found->get<bool>();
+    return {};
+}
+
 Result<void> validate(const Endpoint& endpoint) {
     if (!is_valid_container_id(endpoint.container_id)) {
         return fail("endpoint: containerID \"{}\" is not a container ID", endpoint.container_id);
@@ -157,7 +167,8 @@ nlohmann::json Endpoint::to_json() const {
             {"mac", mac.to_string()},
             {"hostInterface", host_interface},
             {"hostMac", host_mac.to_string()},
-            {"mtu", mtu}};
+            {"mtu", mtu},
+            {"mtuFixed", mtu_fixed}};
 }
 
 Result<Endpoint> Endpoint::from_json(const nlohmann::json& json) {
@@ -186,6 +197,9 @@ Result<Endpoint> Endpoint::from_json(const nlohmann::json& json) {
     read("hostMac", endpoint.host_mac);
     if (done) {
         done = read_mtu(json, endpoint.mtu);
+    }
+    if (done) {
+        done = read_mtu_fixed(json, endpoint.mtu_fixed);
     }
     if (done) {
         done = validate(endpoint);

@@ -28,7 +28,8 @@ struct Endpoint {
     MacAddress mac;
     std::string host_interface;
     MacAddress host_mac;
-    unsigned mtu = 0;  // of both sides, bytes of IP
+    unsigned mtu = 0;        // of both sides when they were made, bytes of IP
+    bool mtu_fixed = false;  // the network's configuration named it; otherwise it follows the agent's
 
     // "<containerID>-<ifName>": the file name without ".json", and the last part of the agent's URL.
     [[nodiscard]] std::string id() const;

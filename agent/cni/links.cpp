@@ -160,9 +160,14 @@ void compare_link(const LinkInfo& link, const std::string& name, const MacAddres
     }
 }
 
-void compare_mtu(const LinkInfo& link, const std::string& name, unsigned mtu, Differences& found) {
-    if (mtu != 0 && link.mtu != mtu) {
-        found.push_back(fmt::format("interface {} has MTU {}, not {}", name, link.mtu, mtu));
+// One that nobody fixed follows the underlay's, on both sides together.
+void compare_mtu(const LinkInfo& host, const LinkInfo& inside, const Endpoint& expected, Differences& found) {
+    const unsigned mtu = expected.mtu_fixed && expected.mtu != 0 ? expected.mtu : host.mtu;
+    if (host.mtu != mtu) {
+        found.push_back(fmt::format("interface {} has MTU {}, not {}", expected.host_interface, host.mtu, mtu));
+    }
+    if (inside.mtu != mtu) {
+        found.push_back(fmt::format("interface {} has MTU {}, not {}", expected.if_name, inside.mtu, mtu));
     }
 }
 
@@ -271,16 +276,18 @@ Result<std::vector<std::string>> KernelLinks::differences(const Attachment& expe
         found.push_back(fmt::format("interface {} of the host is missing", endpoint.host_interface));
     } else {
         compare_link(**host, endpoint.host_interface, endpoint.host_mac, found);
-        compare_mtu(**host, endpoint.host_interface, endpoint.mtu, found);
     }
     if (!*inside) {
         found.push_back(fmt::format("interface {} of the container is missing", endpoint.if_name));
         return found;
     }
     compare_link(**inside, endpoint.if_name, endpoint.mac, found);
-    compare_mtu(**inside, endpoint.if_name, endpoint.mtu, found);
-    if (*host && (*inside)->peer_index != (*host)->index) {
-        found.push_back(fmt::format("interface {} is not the peer of {}", endpoint.if_name, endpoint.host_interface));
+    if (*host) {
+        compare_mtu(**host, **inside, endpoint, found);
+        if ((*inside)->peer_index != (*host)->index) {
+            found.push_back(
+                fmt::format("interface {} is not the peer of {}", endpoint.if_name, endpoint.host_interface));
+        }
     }
     auto compared = compare_address(ends->inside, **inside, endpoint, found);
     if (compared) {

@@ -25,7 +25,8 @@ public:
     // Removes the pair by its host side, and by its container side where that is all that is left. Success also when
     // nothing is there, sandbox included. Only veth devices are removed, and inside only the one with our MAC.
     [[nodiscard]] virtual Result<void> remove(const Endpoint& endpoint) = 0;
-    // One line for each difference between the kernel and `expected`. An mtu of 0 is not compared.
+    // One line for each difference between the kernel and `expected`. An mtu that is not fixed need only be the same on
+    // both sides.
     [[nodiscard]] virtual Result<std::vector<std::string>> differences(const Attachment& expected) = 0;
 };
 

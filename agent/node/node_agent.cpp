@@ -58,6 +58,7 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       socket_(std::move(kernel.socket)),
       monitor_(std::move(kernel.monitor)),
       links_(socket_, SysctlRecord((settings_.run_dir / "sysctls.json").string())),
+      pod_links_(socket_),
       datapath_(pins_, features_) {
     health_.ok("config");
     health_.ok("repairs", repairs_.summary());
@@ -314,7 +315,7 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
                         .host_mac = link->second->mac.value_or(endpoint.host_mac),
                         .host_interface = endpoint.host_interface,
                         .ifindex = link->second->ifindex,
-                        .mtu = link->second->mtu});
+                        .mtu = pod_links_.follow(endpoint, *link->second, pod_mtu_)});
     }
     for (const auto& id : gone) {
         log::info("endpoint {}: its device is gone", id);
@@ -324,6 +325,7 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
 }
 
 DesiredInputs NodeAgent::desired_inputs() const {
+        pod_links_.forget(id);
     return {.cluster = &cluster_,
             .paths = &peers_->all(),
             .pods = &pods_,
@@ -335,8 +337,8 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
     pods_ = attached_pods(links);
     peers_->refresh(socket_, cluster_, links, overlay_ifindex_);
     peers_->report(health_);
-    pod_mtu_ = podlane::pod_mtu(settings_.overlay, underlay_.mtu);
     wanted_network_ = desired_host_network(settings_.overlay, desired_inputs());
+    pod_mtu_ = podlane::pod_mtu(settings_.overlay, underlay_.mtu);
     const auto report = links_.reconcile(wanted_network_, Sweep::remove);
     if (!report) {
         health_.failed("overlay", report.error().message, "see the agent's log");

@@ -21,6 +21,7 @@
 #include "agent/reconcile/datapath_reconciler.h"
 #include "agent/reconcile/link_reconciler.h"
 #include "agent/reconcile/map_reconciler.h"
+#include "agent/reconcile/pod_links.h"
 #include "agent/source/source.h"
 #include "agent/state/desired_state.h"
 
@@ -120,6 +121,7 @@ private:
     netlink::Socket socket_;
     netlink::Monitor monitor_;
     LinkReconciler links_;
+    PodLinks pod_links_;
     DatapathReconciler datapath_;
     std::optional<MapReconciler> maps_;
 

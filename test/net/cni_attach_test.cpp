@@ -196,6 +196,18 @@ INSTANTIATE_TEST_SUITE_P(
                     Damage{"link set eth0 name eth9", "", "interface eth0 of the container is missing"},
                     Damage{"link del eth0", "", "of the host is missing"}, Damage{"", "link set {} down", "is down"}));
 
+// The pair was made with 1450, and that is what the result says.
+TEST_F(CniAttachTest, Check_AcceptsThatTheLinkFollowedTheUnderlaysMtu) {
+    const Container container("c1");
+    const auto plugin = runtime();
+    const auto result = plugin.add(container);
+    ip(node().ns(), "link set eth0 mtu 1400");
+    const auto inside = [&] { return ip_json(container.ns, "link show dev eth0")[0]["mtu"] == 1350; };
+    ASSERT_TRUE(wait_until(inside, std::chrono::seconds(5))) << ip_json(container.ns, "link show dev eth0");
+    const auto checked = plugin.call("CHECK", container, {{"prevResult", result}});
+    EXPECT_TRUE(checked.ok()) << checked.describe();
+}
+
 TEST_F(CniAttachTest, Check_NoticesALostReservation) {
     const Container container("c1");
     const auto plugin = runtime();

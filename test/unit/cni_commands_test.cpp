@@ -158,7 +158,8 @@ TEST_F(CniCommandsTest, Add_FillsTheWholeRecord) {
                                         {"mac", derived_pod_mac("c1", "eth0").to_string()},
                                         {"hostInterface", host_interface_name("c1", "eth0")},
                                         {"hostMac", derived_host_mac("c1", "eth0").to_string()},
-                                        {"mtu", 1450}}));
+                                        {"mtu", 1450},
+                                        {"mtuFixed", false}}));
 }
 
 TEST_F(CniCommandsTest, MtuAndDnsOfTheConfiguration_ComeBeforeTheOthers) {
@@ -168,6 +169,7 @@ TEST_F(CniCommandsTest, MtuAndDnsOfTheConfiguration_ComeBeforeTheOthers) {
     const auto result = run_add();
     ASSERT_TRUE(result);
     EXPECT_EQ(links_.created.endpoint.mtu, 1400U);
+    EXPECT_TRUE(links_.created.endpoint.mtu_fixed);
     EXPECT_EQ((*result)["dns"]["domain"], "lan");
 }
 

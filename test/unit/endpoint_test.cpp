@@ -25,6 +25,7 @@ Endpoint sample() {
     endpoint.host_interface = "pl0123456789abc";
     endpoint.host_mac = *MacAddress::parse("02:00:00:00:00:01");
     endpoint.mtu = 1450;
+    endpoint.mtu_fixed = true;
     return endpoint;
 }
 
@@ -32,7 +33,8 @@ TEST(EndpointTest, Json_HasTheKeysOfTheRecord) {
     const auto expected = nlohmann::json::parse(R"({
         "containerID": "4f2a", "ifName": "eth0", "netns": "/run/netns/a", "namespace": "default", "name": "web-0",
         "uid": "3c1d", "network": "podlane", "link": "veth", "ip": "10.244.1.5", "gateway": "10.244.1.1",
-        "mac": "02:00:00:00:00:05", "hostInterface": "pl0123456789abc", "hostMac": "02:00:00:00:00:01", "mtu": 1450})");
+        "mac": "02:00:00:00:00:05", "hostInterface": "pl0123456789abc", "hostMac": "02:00:00:00:00:01", "mtu": 1450,
+        "mtuFixed": true})");
     EXPECT_EQ(sample().to_json(), expected);
     EXPECT_EQ(sample().id(), "4f2a-eth0");
 }
@@ -45,13 +47,14 @@ TEST(EndpointTest, Json_ComesBackAsItWas) {
 
 TEST(EndpointTest, FieldsOfThePod_MayBeAbsentAndUnknownOnesMayBeThere) {
     auto json = sample().to_json();
-    for (const char* const key : {"netns", "namespace", "name", "uid", "network"}) {
+    for (const char* const key : {"netns", "namespace", "name", "uid", "network", "mtuFixed"}) {
         json.erase(key);
     }
     json["fromTheFuture"] = true;
     const auto back = Endpoint::from_json(json);
     ASSERT_TRUE(back) << back.error().message;
     EXPECT_EQ(back->name, "");
+    EXPECT_FALSE(back->mtu_fixed);
     EXPECT_EQ(back->ip, sample().ip);
 }
 
@@ -83,7 +86,8 @@ INSTANTIATE_TEST_SUITE_P(EndpointTest, BadFieldTest,
                                          BadField{"mac", "ff:ff:ff:ff:ff:ff"}, BadField{"mac", "02:00"},
                                          BadField{"hostMac", "00:00:00:00:00:00"}, BadField{"mtu", "1450"},
                                          BadField{"mtu", 67}, BadField{"mtu", 65536}, BadField{"mtu", -1},
-                                         BadField{"mtu", nullptr}, BadField{"name", 7}));
+                                         BadField{"mtu", nullptr}, BadField{"mtuFixed", 1},
+                                         BadField{"name", 7}));
 
 TEST(EndpointTest, TextThatIsNoRecord_IsAnError) {
     EXPECT_FALSE(Endpoint::parse(""));
@@ -99,6 +103,7 @@ TEST(EndpointTest, Alias_TellsWhatARebuildNeeds) {
     expected.netns = expected.uid = expected.network = expected.host_interface = "";
     expected.host_mac = MacAddress();
     expected.mtu = 0;
+    expected.mtu_fixed = false;
     EXPECT_EQ(*back, expected);
 }
 

@@ -34,8 +34,12 @@ Ipv4Address address_in(const nlohmann::json& add_result) {
 
 }  // namespace
 
-Pod::Pod(Node& node, std::string name)
-    : node_(node), name_(std::move(name)), container_id_(fmt::format("{}-{}", node.name(), name_)), ns_(container_id_) {
+Pod::Pod(Node& node, std::string name, unsigned mtu)
+    : node_(node),
+      name_(std::move(name)),
+      mtu_(mtu),
+      container_id_(fmt::format("{}-{}", node.name(), name_)),
+      ns_(container_id_) {
     const auto added = cni("ADD");
     if (!added.ok()) {
         raise_error("ADD of pod {}: {}", name_, added.describe());
@@ -51,7 +55,7 @@ Pod::~Pod() {
 
 Completed Pod::cni(std::string_view command) {
     RunOptions options;
-    options.input = node_.cni_config();
+    options.input = node_.cni_config(mtu_);
     options.environment = {
         fmt::format("CNI_COMMAND={}", command),
         fmt::format("CNI_CONTAINERID={}", container_id_),
@@ -192,8 +196,8 @@ std::uint64_t Node::drops(std::string_view reason) {
     return packets;
 }
 
-Pod& Node::add_pod(const std::string& pod_name) {
-    pods_.push_back(std::make_unique<Pod>(*this, pod_name));
+Pod& Node::add_pod(const std::string& pod_name, unsigned mtu) {
+    pods_.push_back(std::make_unique<Pod>(*this, pod_name, mtu));
     return *pods_.back();
 }
 
@@ -201,9 +205,9 @@ void Node::remove_pod(const Pod& pod) {
     std::erase_if(pods_, [&pod](const auto& candidate) { return candidate.get() == &pod; });
 }
 
-std::string Node::cni_config() const {
+std::string Node::cni_config(unsigned mtu) const {
     return nlohmann::json{
-        {"cniVersion", "1.0.0"}, {"name", "podlane"}, {"type", "podlane"}, {"runDir", run_dir().string()}}
+        {"cniVersion", "1.0.0"}, {"name", "podlane"}, {"type", "podlane"}, {"runDir", run_dir().string()}, {"mtu", mtu}}
         .dump();
 }
 

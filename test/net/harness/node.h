@@ -26,7 +26,8 @@ class Node;
 class Pod {
 public:
     // ADD; raises with the plugin's output when it fails. `node` outlives the pod.
-    Pod(Node& node, std::string name);
+    // `mtu`: what the network's configuration says, bytes of IP; 0: nothing.
+    Pod(Node& node, std::string name, unsigned mtu = 0);
     Pod(const Pod&) = delete;
     Pod& operator=(const Pod&) = delete;
     ~Pod();
@@ -45,6 +46,7 @@ public:
 private:
     Node& node_;
     std::string name_;
+    unsigned mtu_;
     std::string container_id_;
     Namespace ns_;
     nlohmann::json add_result_;
@@ -107,10 +109,10 @@ public:
     // Packets so far that drop_counters holds for `reason` ("wrong-vni"), over all directions.
     [[nodiscard]] std::uint64_t drops(std::string_view reason);
 
-    Pod& add_pod(const std::string& pod_name);
+    Pod& add_pod(const std::string& pod_name, unsigned mtu = 0);
     void remove_pod(const Pod& pod);
     // What the container runtime would give the plugin on stdin.
-    [[nodiscard]] std::string cni_config() const;
+    [[nodiscard]] std::string cni_config(unsigned mtu = 0) const;
 
 private:
     [[nodiscard]] std::string agent_config() const;

@@ -127,6 +127,17 @@ Bytes udp_packet(const Ipv4Header& header, UdpPorts ports, ByteView payload, Udp
     return ipv4_packet(header, datagram);
 }
 
+Bytes icmp_packet(const Ipv4Header& header, const IcmpHeader& icmp, ByteView payload) {
+    Bytes message;
+    put8(message, icmp.type);
+    put8(message, icmp.code);
+    put16(message, 0);
+    put32(message, icmp.rest);
+    append(message, payload);
+    set16(message, 2, internet_checksum(message));
+    return ipv4_packet(header, message);
+}
+
 Bytes vxlan_message(std::uint32_t flags, std::uint32_t vni, ByteView inner_frame) {
     Bytes message;
     put32(message, flags);

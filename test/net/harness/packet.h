@@ -56,6 +56,13 @@ enum class UdpChecksum : std::uint8_t { computed, none };
 [[nodiscard]] Bytes ipv4_packet(const Ipv4Header& header, ByteView payload);
 [[nodiscard]] Bytes udp_packet(const Ipv4Header& header, UdpPorts ports, ByteView payload,
                                UdpChecksum checksum = UdpChecksum::computed);
+// `rest`: the second word of the header; of "fragmentation needed" the next hop's MTU (RFC 1191).
+struct IcmpHeader {
+    std::uint8_t type = 0;
+    std::uint8_t code = 0;
+    std::uint32_t rest = 0;
+};
+[[nodiscard]] Bytes icmp_packet(const Ipv4Header& header, const IcmpHeader& icmp, ByteView payload);
 // The payload of the outer UDP datagram: header and inner frame.
 [[nodiscard]] Bytes vxlan_message(std::uint32_t flags, std::uint32_t vni, ByteView inner_frame);
 // Cuts an IPv4 packet in two after `first` bytes of its payload, a multiple of 8.

@@ -111,4 +111,29 @@ private:
     std::jthread sender_;
 };
 
+// One TCP connection that carries a bulk transfer, with DF set as Linux does, from construction until stop().
+class TcpStream {
+public:
+    TcpStream(const Endpoint& client, const Endpoint& server);
+    TcpStream(const TcpStream&) = delete;
+    TcpStream& operator=(const TcpStream&) = delete;
+    ~TcpStream() = default;
+
+    // Bytes that the server has read so far.
+    [[nodiscard]] std::uint64_t received() const { return received_; }
+    // Ends it. What went wrong, in words; empty when nothing did.
+    [[nodiscard]] std::string stop();
+
+private:
+    void send_parts(const std::stop_token& stop);
+    void read_parts(const std::stop_token& stop);
+
+    Fd client_;
+    Fd server_;
+    std::atomic<std::uint64_t> received_{0};
+    std::string problem_;  // the sender's; read after its end
+    std::jthread reader_;
+    std::jthread sender_;
+};
+
 }  // namespace podlane::net
