@@ -35,7 +35,7 @@ std::string describe_warnings(const std::vector<ObjectWarning>& warnings) {
         return {};
     }
     const auto& first = warnings.front();
-    return fmt::format("{} left out, the first: {}: {}: {}", warnings.size(), first.object, first.field, first.message);
+    return fmt::format("{} warnings, the first: {}: {}: {}", warnings.size(), first.object, first.field, first.message);
 }
 
 // The first of several errors, and how many more there are.
@@ -246,13 +246,13 @@ bool NodeAgent::refresh_cluster() {
     const auto& source = source_.health();
     if (!source.problem.empty()) {
         health_.degraded("state", source.problem, "mend the state; the last good one is in use");
-    } else if (source.in_sync) {
-        health_.ok("state", describe_warnings(source.warnings));
     }
     if (!source.in_sync) {
         return false;
     }
-    auto decided = decide_cluster(source_.objects(), cluster_,
+    const bool first = cluster_.nodes.empty();
+    auto decided = decide_cluster(source_.objects(),
+                                  first ? recall_cluster(source_.objects(), read_pod_cidr_owners(pins_)) : cluster_,
                                   {.node_name = settings_.node_name,
                                    .cluster_cidrs = settings_.overlay.cluster_cidrs,
                                    .flannel = settings_.overlay.flannel});
@@ -260,6 +260,11 @@ bool NodeAgent::refresh_cluster() {
         if (std::ranges::find(cluster_.warnings, warning) == cluster_.warnings.end()) {
             log::warning("{}: {}: {}", warning.object, warning.field, warning.message);
         }
+    }
+    if (source.problem.empty()) {
+        auto warnings = source.warnings;
+        warnings.insert(warnings.end(), decided.warnings.begin(), decided.warnings.end());
+        health_.ok("state", describe_warnings(warnings));
     }
     const Node* self = decided.self();
     if (self == nullptr) {
@@ -320,12 +325,12 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
     for (const auto& id : gone) {
         log::info("endpoint {}: its device is gone", id);
         [[maybe_unused]] const auto erased = endpoints_.erase(id);
+        pod_links_.forget(id);
     }
     return pods;
 }
 
 DesiredInputs NodeAgent::desired_inputs() const {
-        pod_links_.forget(id);
     return {.cluster = &cluster_,
             .paths = &peers_->all(),
             .pods = &pods_,
@@ -334,11 +339,11 @@ DesiredInputs NodeAgent::desired_inputs() const {
 }
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {
+    pod_mtu_ = podlane::pod_mtu(settings_.overlay, underlay_.mtu);
     pods_ = attached_pods(links);
     peers_->refresh(socket_, cluster_, links, overlay_ifindex_);
     peers_->report(health_);
     wanted_network_ = desired_host_network(settings_.overlay, desired_inputs());
-    pod_mtu_ = podlane::pod_mtu(settings_.overlay, underlay_.mtu);
     const auto report = links_.reconcile(wanted_network_, Sweep::remove);
     if (!report) {
         health_.failed("overlay", report.error().message, "see the agent's log");

@@ -90,6 +90,19 @@ Result<void> apply(Mirror<Spec>& mirror, const MapContent<Spec>& wanted, MapRepo
 
 }  // namespace
 
+std::vector<PodCidrOwner> read_pod_cidr_owners(const PinDirectory& pins) {
+    std::vector<PodCidrOwner> owners;
+    const auto map = ReadOnlyMap<spec::nodes_by_pod_cidr>::open(pins.map(spec::nodes_by_pod_cidr::name));
+    const auto entries = map ? map->entries() : std::unexpected(map.error());
+    if (entries) {
+        for (const auto& [key, route] : *entries) {
+            owners.push_back({.pod_cidr = Ipv4Prefix::masked(Ipv4Address::from_wire(key.address), key.prefix_length),
+                              .vtep = Ipv4Address::from_wire(route.vtep)});
+        }
+    }
+    return owners;
+}
+
 struct MapReconciler::Maps {
     Mirror<spec::nodes_by_pod_cidr> nodes_by_pod_cidr;
     Mirror<spec::nodes_by_ipv4> nodes_by_ipv4;

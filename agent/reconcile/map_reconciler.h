@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/state/desired_state.h"
+#include "agent/state/recall.h"
 #include "loader/bpffs.h"
 #include "maps/base/result.h"
 
@@ -17,6 +18,9 @@ struct MapReport {
     std::size_t removed = 0;
     std::vector<Error> errors;  // one per map that could not be brought in order; the others were
 };
+
+// The podCIDRs in the pinned map of an earlier agent; none where there is no such map.
+[[nodiscard]] std::vector<PodCidrOwner> read_pod_cidr_owners(const PinDirectory& pins);
 
 // Makes the maps that describe the cluster hold what is wanted, touching differences only. What they hold is read
 // from the kernel at the first pass and by reread(), so a restarted agent takes over its predecessor's entries without

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/state/recall.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace podlane {
+namespace {
+
+std::optional<Ipv4Address> internal_ip_of(const NodeObject& object) {
+    for (const auto& text : object.internal_ips) {
+        if (const auto address = Ipv4Address::parse(text)) {
+            return *address;
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Cluster recall_cluster(const ClusterObjects& objects, const std::vector<PodCidrOwner>& owners) {
+    std::map<Ipv4Address, std::vector<Ipv4Prefix>> pod_cidrs;
+    for (const auto& owner : owners) {
+        pod_cidrs[owner.vtep].push_back(owner.pod_cidr);
+    }
+    Cluster cluster;
+    for (const auto& [name, object] : objects.nodes) {
+        const auto address = internal_ip_of(object);
+        const auto known = address ? pod_cidrs.find(*address) : pod_cidrs.end();
+        if (known == pod_cidrs.end()) {
+            continue;
+        }
+        Node node;
+        node.name = name;
+        node.internal_ip = *address;
+        node.vtep = *address;
+        node.pod_cidrs = known->second;
+        std::ranges::sort(node.pod_cidrs);
+        cluster.nodes.emplace(name, std::move(node));
+    }
+    return cluster;
+}
+
+}  // namespace podlane
