@@ -231,6 +231,25 @@ TEST_F(TooLargeTest, ForADirectPathThatIsNarrowerThanTheLink_TheNodeSaysHowMuchF
     EXPECT_EQ(exchange_tcp(wide().endpoint(), pod(2).endpoint(), 20'000'000).problem, "");
 }
 
+TEST_F(TooLargeTest, ForAVxlanPathThatIsNarrowerThanTheOthers_TheNodeSaysHowMuchFits) {
+    ip(node(1).ns(), "route add 192.168.9.3/32 via 192.168.0.254 mtu 1400");
+    ASSERT_TRUE(wait_until([&] { return path_mtu(3) == 1350; }, 5s)) << path_mtu(3);
+    EXPECT_EQ(path_mtu(2), link_mtu);
+    for (const auto to : {pod(3).address(), node(3).address()}) {
+        expect_told(to, 1351, node(1).address(), 1350);
+    }
+    for (const auto& client : {wide().endpoint(), pod(1).endpoint(), node(1).endpoint()}) {
+        EXPECT_EQ(exchange_tcp(client, pod(3).endpoint(), 5'000'000).problem, "") << client.address.to_string();
+    }
+}
+
+// It comes out of the tunnel and does not fit the link behind it.
+TEST_F(TooLargeTest, ForTheNarrowPodBehindAVxlanPath_ThePodsNodeSaysHowMuchFits) {
+    Pod& narrow = node(3).add_pod("narrow", 1200);
+    expect_told(narrow.address(), 1201, node(3).address(), 1200, 63);
+    expect_told(narrow.address(), 1450, node(3).address(), 1200, 63);
+}
+
 TEST_F(TooLargeTest, BulkTraffic_FindsTheSizeThatFitsEverywhere) {
     Pod& other_wide = node(3).add_pod("wide", link_mtu);
     for (const auto offload : {Offload::on, Offload::off}) {
