@@ -34,7 +34,6 @@ protected:
     }
     // Of node 1's map entry about another node's pods.
     [[nodiscard]] unsigned path_mtu(unsigned to) {
-        const auto prefix = Cluster::pod_cidr(to).to_string();
         const auto dump = node(1).agentctl_json({"map", "dump", "nodes_by_pod_cidr"});
         for (const auto& entry : dump.at(0).at("entries")) {
             if (entry.at("key").dump().find(Cluster::pod_cidr(to).address().to_string()) != std::string::npos) {

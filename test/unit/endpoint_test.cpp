@@ -86,8 +86,7 @@ INSTANTIATE_TEST_SUITE_P(EndpointTest, BadFieldTest,
                                          BadField{"mac", "ff:ff:ff:ff:ff:ff"}, BadField{"mac", "02:00"},
                                          BadField{"hostMac", "00:00:00:00:00:00"}, BadField{"mtu", "1450"},
                                          BadField{"mtu", 67}, BadField{"mtu", 65536}, BadField{"mtu", -1},
-                                         BadField{"mtu", nullptr}, BadField{"mtuFixed", 1},
-                                         BadField{"name", 7}));
+                                         BadField{"mtu", nullptr}, BadField{"mtuFixed", 1}, BadField{"name", 7}));
 
 TEST(EndpointTest, TextThatIsNoRecord_IsAnError) {
     EXPECT_FALSE(Endpoint::parse(""));

@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t part_size = 256 * 1024;
+constexpr std::size_t part_size = 262144;
 // For one step without progress: longer than any retransmission that a change of paths may cost.
 constexpr auto patience = 10s;
 
