@@ -5,11 +5,13 @@
  *   ARP for the gateway          answered here
  *   to a pod of this node        redirected into that pod
  *   to another node or its pods  out of the underlay: encapsulated, or as it is to a direct peer
- *   anything else                the host's stack
+ *   to the outside               translated and sent, once the flow is known to be none of the
+ * stack's anything else                the host's stack
  */
 #include "bpf/lib/arp.h"
 #include "bpf/lib/deliver.h"
 #include "bpf/lib/icmp.h"
+#include "bpf/lib/nat_from_pod.h"
 #include "bpf/lib/route.h"
 #include "bpf/lib/vxlan.h"
 
@@ -104,14 +106,16 @@ static __always_inline int send_to_local_pod(struct __sk_buff *skb, const struct
 	return deliver_to_pod(skb, DIRECTION_FROM_POD, pod, packet->tos);
 }
 
-/* To the outside. Its flow is awaited at the underlay, where the stack shows whether it translated
- * it. */
+/* Through the stack. The flow is awaited at the underlay, where the stack shows whether it
+ * translated it. A SYN is awaited whatever became of the last connection with its tuple. */
 static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct packet *packet,
 					  const struct flow_key *sender)
 {
 	enum handover_reason handover = HANDOVER_OUTSIDE;
 
-	if (packet->has_flow && packet->kind != PACKET_ICMP_ERROR)
+	if (config.nat.enabled && packet->kind == PACKET_OPENING)
+		set_awaited(sender, FLOW_PENDING_FROM_POD);
+	else if (packet->has_flow && packet->kind != PACKET_ICMP_ERROR)
 		await_flow(sender, FLOW_PENDING_FROM_POD);
 	if (packet->has_options)
 		handover = HANDOVER_IP_OPTIONS;
@@ -120,7 +124,40 @@ static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct pa
 	return hand_over(skb, DIRECTION_FROM_POD, handover);
 }
 
-static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline int send_outside(struct __sk_buff *skb, const struct packet *packet,
+					const struct flow_key *sender,
+					const struct pod_endpoint *pod)
+{
+	struct nat_request request = nat_request_for(sender);
+	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, sender);
+	struct nat_way way = {};
+	enum handover_reason handover;
+
+	if (entry ? entry->flags & NAT_FLAG_STACK : !nat_may_open(packet, sender))
+		return leave_to_stack(skb, packet, sender);
+	handover = nat_find_way(skb, packet, &way);
+	if (handover == HANDOVER_TOO_BIG)
+		return hand_over(skb, DIRECTION_FROM_POD, handover);
+	if (handover == HANDOVER_NONE && !entry)
+		request.reply.nat_address = nat_address_for(pod->egress_address, way.ifindex);
+	if (handover != HANDOVER_NONE || (!entry && !request.reply.nat_address))
+		return leave_to_stack(skb, packet, sender);
+	return nat_send_translated(skb, packet, &request, entry, &way);
+}
+
+static __always_inline int leave_node(struct __sk_buff *skb, const struct packet *packet,
+				      const struct pod_endpoint *pod, enum destination_kind kind)
+{
+	struct flow_key sender = flow_key_from_pod(packet);
+
+	if (config.nat.enabled && kind == DESTINATION_OUTSIDE && nat_is_plain(packet) &&
+	    !(pod->flags & POD_FLAG_NO_SNAT))
+		return send_outside(skb, packet, &sender, pod);
+	return leave_to_stack(skb, packet, &sender);
+}
+
+static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct packet *packet,
+					const struct pod_endpoint *pod)
 {
 	struct flow_key sender = flow_key_from_pod(packet);
 	struct destination destination = find_destination(packet->destination);
@@ -130,8 +167,8 @@ static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct pack
 		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_NODE_ADDRESS);
 	if (destination.kind == DESTINATION_NOBODY)
 		return refuse_packet(skb, DIRECTION_FROM_POD, DROP_NO_POD_ROUTE);
-	if (destination.kind == DESTINATION_OUTSIDE)
-		return leave_to_stack(skb, packet, &sender);
+	if (is_outside(destination.kind))
+		return leave_node(skb, packet, pod, destination.kind);
 
 	handover = check_flow(packet, &sender, FLOW_PENDING_FROM_POD);
 	if (handover != HANDOVER_NONE)
@@ -146,6 +183,7 @@ static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct pack
 SEC("tc/ingress")
 int from_pod(struct __sk_buff *skb)
 {
+	const struct pod_endpoint *pod;
 	struct packet packet = {};
 	enum drop_reason drop;
 
@@ -163,9 +201,10 @@ int from_pod(struct __sk_buff *skb)
 	drop = parse_ipv4(skb, ETH_HLEN, skb->len, &packet);
 	if (drop != DROP_NONE)
 		return drop_packet(skb, DIRECTION_FROM_POD, drop);
-	if (!find_sender(skb, packet.source))
+	pod = find_sender(skb, packet.source);
+	if (!pod)
 		return drop_packet(skb, DIRECTION_FROM_POD, DROP_SPOOFED_SOURCE);
-	return forward_ipv4(skb, &packet);
+	return forward_ipv4(skb, &packet, pod);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -8,9 +8,11 @@
  *     for the host, or slow      passed on: the overlay device takes it (tc_overlay.bpf.c checks
  *                                it again)
  *   from a peer to a pod here    redirected into the pod, whichever path we take to that peer
- *   anything else                passed on, untouched
+ *   a reply to a translated flow translated back and redirected into the pod, or passed on where
+ * the stack translates it as well anything else                passed on, untouched
  */
 #include "bpf/lib/deliver.h"
+#include "bpf/lib/nat_in.h"
 #include "bpf/lib/route.h"
 #include "bpf/lib/vxlan.h"
 
@@ -226,7 +228,7 @@ static __always_inline int receive_plain(struct __sk_buff *skb)
 	enum drop_reason drop;
 
 	if (!pod)
-		return VERDICT_PASS;
+		return nat_receive(skb);
 	if (!pull_ipv4(skb, ETH_HLEN))
 		return hand_over(skb, DIRECTION_FROM_UNDERLAY, HANDOVER_PULL_FAILED);
 	drop = parse_ipv4(skb, ETH_HLEN, skb->len, &packet);

@@ -3,14 +3,14 @@
  * Egress of the underlay device: what leaves the node.
  *
  *   the fast path's              passed on; only its mark is taken off
- *   the node's own               passed on, untouched; everything that is encapsulated among it
- *   a pod's, out of the stack
+ *   the node's own               passed on, untouched; everything that is encapsulated among it.
+ * One that would use the tuple of a pod's translation gets another port a pod's, out of the stack
  *     to a direct peer           passed on; a flow that leaves as it came is learned to be ours
  *     to any other node          sent into the overlay: it travels encapsulated
- *     to the outside             passed on; a flow that the stack translated is learned to be the
- *                                stack's
+ *     to the outside             translated; passed on as it is where the configuration says so
  */
 #include "bpf/lib/flow.h"
+#include "bpf/lib/nat_out.h"
 #include "bpf/lib/rewrite.h"
 #include "bpf/lib/route.h"
 
@@ -60,29 +60,72 @@ static __always_inline void learn_translated(const struct packet *packet)
 		set_owner(&sender, FLOW_OWNER_STACK);
 }
 
+/* What cannot be read is none of ours, unless a pod's address stands in it. */
+static __always_inline int refuse_unread(struct __sk_buff *skb, enum drop_reason reason)
+{
+	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
+	__be32 source;
+
+	if (!config.nat.enabled || !ip)
+		return VERDICT_PASS;
+	source = ip->saddr;
+	return bpf_map_lookup_elem(&pods_by_ipv4, &source)
+		   ? drop_packet(skb, DIRECTION_TO_UNDERLAY, reason)
+		   : VERDICT_PASS;
+}
+
+/* A source of this node's podCIDR that no pod has: of a pod that is gone, most likely. */
+static __always_inline int leave_without_pod(struct __sk_buff *skb, __be32 source)
+{
+	const struct node_route *node = find_pod_cidr(source);
+
+	if (config.nat.enabled && node && node->path == NODE_PATH_LOCAL &&
+	    source != config.overlay_address)
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_NO_POD);
+	return nat_check_host(skb);
+}
+
+static __always_inline int leave_node(struct __sk_buff *skb, const struct packet *packet,
+				      const struct pod_endpoint *pod, enum destination_kind kind)
+{
+	if (config.nat.enabled && kind == DESTINATION_NOBODY)
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NO_POD_ROUTE);
+	if (config.nat.enabled && kind != DESTINATION_UNTRANSLATED &&
+	    !(pod->flags & POD_FLAG_NO_SNAT))
+		return nat_leave(skb, packet, pod);
+	learn_translated(packet);
+	return VERDICT_PASS;
+}
+
 SEC("tc/egress")
 int to_underlay(struct __sk_buff *skb)
 {
+	const struct pod_endpoint *pod;
 	struct packet packet = {};
 	struct destination destination;
+	enum drop_reason drop;
 
 	if (skb->mark == MARK_FAST_PATH) {
 		skb->mark = 0;
 		return VERDICT_PASS;
 	}
-	if (skb->protocol != bpf_htons(ETH_P_IP) || is_from_this_node(skb))
+	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return VERDICT_PASS;
+	if (is_from_this_node(skb))
+		return nat_check_host(skb);
 	if (!pull_ipv4(skb, ETH_HLEN))
-		return VERDICT_PASS;
-	if (parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE ||
-	    !bpf_map_lookup_elem(&pods_by_ipv4, &packet.source))
-		return VERDICT_PASS;
+		return refuse_unread(skb, DROP_TRUNCATED);
+	drop = parse_ipv4(skb, ETH_HLEN, skb->len, &packet);
+	if (drop != DROP_NONE)
+		return refuse_unread(skb, drop);
+	pod = bpf_map_lookup_elem(&pods_by_ipv4, &packet.source);
+	if (!pod)
+		return leave_without_pod(skb, packet.source);
 
 	destination = find_destination(packet.destination);
 	if (destination.kind == DESTINATION_NODE && destination.node)
 		return send_to_node(skb, &packet, destination.node);
-	learn_translated(&packet);
-	return VERDICT_PASS;
+	return leave_node(skb, &packet, pod, destination.kind);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -17,6 +17,7 @@
 #include "loader/libbpf_messages.h"
 #include "loader/skeleton.h"
 #include "maps/base/fd.h"
+#include "nat_sweep.skel.h"
 #include "tc_from_pod.skel.h"
 #include "tc_from_underlay.skel.h"
 #include "tc_overlay.skel.h"
@@ -101,6 +102,7 @@ struct Datapath::Objects {
     SkeletonPointer<tc_from_underlay> from_underlay;
     SkeletonPointer<tc_to_underlay> to_underlay;
     SkeletonPointer<tc_overlay> overlay;
+    SkeletonPointer<nat_sweep> sweep;
 };
 
 Datapath::Datapath(std::unique_ptr<Objects> objects) : objects_(std::move(objects)) {}
@@ -125,6 +127,7 @@ Result<Datapath> Datapath::load(const PinDirectory& pins, const datapath_config&
              [&] { return load_into(objects->from_underlay); },
              [&] { return load_into(objects->to_underlay); },
              [&] { return load_into(objects->overlay); },
+             [&] { return load_into(objects->sweep); },
          }) {
         if (auto loaded = step(); !loaded) {
             return std::unexpected(loaded.error());
@@ -142,6 +145,10 @@ Result<std::vector<std::string>> Datapath::restore_pins(const PinDirectory& pins
         }
     }
     return restored;
+}
+
+int Datapath::nat_sweep_fd() const {
+    return bpf_program__fd(objects_->sweep->progs.nat_sweep);
 }
 
 int Datapath::program_fd(Hook hook) const {

@@ -33,6 +33,8 @@ public:
 
     // The program of a hook; the datapath keeps it.
     [[nodiscard]] int program_fd(Hook hook) const;
+    // bpf/nat_sweep.bpf.c, for BPF_PROG_TEST_RUN; the datapath keeps it.
+    [[nodiscard]] int nat_sweep_fd() const;
 
 private:
     struct Objects;

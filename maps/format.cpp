@@ -86,10 +86,16 @@ constexpr auto address_fields = std::to_array<std::string_view>({"address"});
 constexpr auto pod_cidr_fields = std::to_array<std::string_view>({"podCIDR"});
 constexpr auto network_fields = std::to_array<std::string_view>({"prefix"});
 constexpr auto index_fields = std::to_array<std::string_view>({"index"});
+constexpr auto device_fields = std::to_array<std::string_view>({"ifindex"});
 constexpr auto path_fields = std::to_array<std::string_view>({"path"});
 constexpr auto reason_fields = std::to_array<std::string_view>({"reason", "direction"});
 constexpr auto flow_fields =
     std::to_array<std::string_view>({"protocol", "podIP", "podPort", "remoteIP", "remotePort"});
+constexpr auto nat_reply_fields =
+    std::to_array<std::string_view>({"protocol", "natIP", "natPort", "remoteIP", "remotePort"});
+constexpr auto nat_destination_fields =
+    std::to_array<std::string_view>({"protocol", "natIP", "remoteIP", "remotePort"});
+constexpr auto nat_fragment_fields = std::to_array<std::string_view>({"protocol", "sourceIP", "destinationIP", "id"});
 
 Result<std::vector<std::string>> split_json(std::string_view text, FieldNames names) {
     const auto object = Json::parse(text, nullptr, false);
@@ -147,6 +153,18 @@ std::string reason_text(const reason_key& key, Names reasons) {
     return fmt::format("{}:{}", name_of(reasons, key.reason), name_of(names::directions, key.direction));
 }
 
+// Of bits, the names of those that are set.
+template <typename Bit>
+std::vector<std::string> names_of(std::initializer_list<Bit> bits, unsigned set) {
+    std::vector<std::string> all;
+    for (const Bit bit : bits) {
+        if ((set & bit) != 0) {
+            all.push_back(name_of(bit));
+        }
+    }
+    return all;
+}
+
 Json reason_json(const reason_key& key, Names reasons) {
     return {{"reason", name_of(reasons, key.reason)}, {"direction", name_of(names::directions, key.direction)}};
 }
@@ -182,6 +200,12 @@ template std::string text_of(const network_entry& network);
 template std::string text_of(const pod_cidr_lengths& lengths);
 template std::string text_of(const flow_entry& flow);
 template std::string text_of(const packet_counter& counter);
+template std::string text_of(const nat_entry& entry);
+template std::string text_of(const nat_claim& claim);
+template std::string text_of(const nat_ports& ports);
+template std::string text_of(const nat_pod_flows& flows);
+template std::string text_of(const nat_fragment& fragment);
+template std::string text_of(const nat_device& device);
 
 Json json_of(const node_route& route) {
     return {{"vtep", address_text(route.vtep)},
@@ -197,7 +221,9 @@ Json json_of(const pod_endpoint& pod) {
             {"mtu", pod.mtu},
             {"gateway", address_text(pod.gateway)},
             {"mac", mac_text(pod.mac)},
-            {"hostMac", mac_text(pod.host_mac)}};
+            {"hostMac", mac_text(pod.host_mac)},
+            {"egressIP", pod.egress_address != 0 ? address_text(pod.egress_address) : ""},
+            {"snat", (pod.flags & POD_FLAG_NO_SNAT) == 0}};
 }
 
 Json json_of(const network_entry& network) {
@@ -221,6 +247,43 @@ Json json_of(const flow_entry& flow) {
 
 Json json_of(const packet_counter& counter) {
     return {{"packets", counter.packets}, {"bytes", counter.bytes}};
+}
+
+Json json_of(const nat_entry& entry) {
+    return {{"natIP", address_text(entry.nat_address)},
+            {"natPort", ntohs(entry.nat_port)},
+            {"flags", names_of({NAT_FLAG_STACK, NAT_FLAG_HOST}, entry.flags)},
+            {"podSeen", names_of({NAT_SEEN_DATA, NAT_SEEN_FIN, NAT_SEEN_RST}, entry.pod_seen)},
+            {"remoteSeen", names_of({NAT_SEEN_DATA, NAT_SEEN_FIN, NAT_SEEN_RST}, entry.remote_seen)},
+            {"lastSeen", entry.last_seen}};
+}
+
+Json json_of(const nat_claim& claim) {
+    Json fields = FlowKeyFormat::json(claim.flow);
+    fields["since"] = claim.since;
+    return fields;
+}
+
+Json json_of(const nat_ports& ports) {
+    std::int64_t used = 0;
+    for (const auto block : ports.used) {
+        used += block;
+    }
+    return {{"used", used}};
+}
+
+Json json_of(const nat_pod_flows& flows) {
+    return {{"flows", flows.flows}};
+}
+
+Json json_of(const nat_fragment& fragment) {
+    return {{"address", address_text(fragment.address)},
+            {"flags", names_of({NAT_FLAG_STACK, NAT_FLAG_HOST}, fragment.flags)},
+            {"seen", fragment.seen}};
+}
+
+Json json_of(const nat_device& device) {
+    return {{"address", address_text(device.address)}};
 }
 
 std::string AddressKeyFormat::text(__be32 key) {
@@ -281,6 +344,82 @@ Result<flow_key> FlowKeyFormat::parse(std::string_view text) {
         key.remote_port = check(parse_port(fields[4]));
         return key;
     });
+}
+
+std::string NatReplyKeyFormat::text(const nat_reply_key& key) {
+    return fmt::format("{}:{}:{}:{}:{}", name_of(names::protocols, key.protocol), address_text(key.nat_address),
+                       ntohs(key.nat_port), address_text(key.remote_address), ntohs(key.remote_port));
+}
+Json NatReplyKeyFormat::json(const nat_reply_key& key) {
+    return {{"protocol", name_of(names::protocols, key.protocol)},
+            {"natIP", address_text(key.nat_address)},
+            {"natPort", ntohs(key.nat_port)},
+            {"remoteIP", address_text(key.remote_address)},
+            {"remotePort", ntohs(key.remote_port)}};
+}
+Result<nat_reply_key> NatReplyKeyFormat::parse(std::string_view text) {
+    return parse_key<nat_reply_key>(text, nat_reply_fields, [](const auto& fields, FieldErrors& check) {
+        nat_reply_key key{};
+        key.protocol = check(parse_name<__u8>(names::protocols, fields[0], "protocol"));
+        key.nat_address = check(parse_address(fields[1]));
+        key.nat_port = check(parse_port(fields[2]));
+        key.remote_address = check(parse_address(fields[3]));
+        key.remote_port = check(parse_port(fields[4]));
+        return key;
+    });
+}
+
+std::string NatDestinationKeyFormat::text(const nat_destination& key) {
+    return fmt::format("{}:{}:{}:{}", name_of(names::protocols, key.protocol), address_text(key.nat_address),
+                       address_text(key.remote_address), ntohs(key.remote_port));
+}
+Json NatDestinationKeyFormat::json(const nat_destination& key) {
+    return {{"protocol", name_of(names::protocols, key.protocol)},
+            {"natIP", address_text(key.nat_address)},
+            {"remoteIP", address_text(key.remote_address)},
+            {"remotePort", ntohs(key.remote_port)}};
+}
+Result<nat_destination> NatDestinationKeyFormat::parse(std::string_view text) {
+    return parse_key<nat_destination>(text, nat_destination_fields, [](const auto& fields, FieldErrors& check) {
+        nat_destination key{};
+        key.protocol = check(parse_name<__u8>(names::protocols, fields[0], "protocol"));
+        key.nat_address = check(parse_address(fields[1]));
+        key.remote_address = check(parse_address(fields[2]));
+        key.remote_port = check(parse_port(fields[3]));
+        return key;
+    });
+}
+
+std::string NatFragmentKeyFormat::text(const nat_fragment_key& key) {
+    return fmt::format("{}:{}:{}:{}", name_of(names::protocols, key.protocol), address_text(key.source),
+                       address_text(key.destination), ntohs(key.id));
+}
+Json NatFragmentKeyFormat::json(const nat_fragment_key& key) {
+    return {{"protocol", name_of(names::protocols, key.protocol)},
+            {"sourceIP", address_text(key.source)},
+            {"destinationIP", address_text(key.destination)},
+            {"id", ntohs(key.id)}};
+}
+Result<nat_fragment_key> NatFragmentKeyFormat::parse(std::string_view text) {
+    return parse_key<nat_fragment_key>(text, nat_fragment_fields, [](const auto& fields, FieldErrors& check) {
+        nat_fragment_key key{};
+        key.protocol = check(parse_name<__u8>(names::protocols, fields[0], "protocol"));
+        key.source = check(parse_address(fields[1]));
+        key.destination = check(parse_address(fields[2]));
+        key.id = check(parse_port(fields[3]));
+        return key;
+    });
+}
+
+std::string DeviceKeyFormat::text(__u32 key) {
+    return std::to_string(key);
+}
+Json DeviceKeyFormat::json(__u32 key) {
+    return {{"ifindex", key}};
+}
+Result<__u32> DeviceKeyFormat::parse(std::string_view text) {
+    return parse_key<__u32>(text, device_fields,
+                            [](const auto& fields, FieldErrors& check) { return check(parse_index(fields[0])); });
 }
 
 std::string DropKeyFormat::text(const reason_key& key) {

@@ -25,6 +25,12 @@ using Json = nlohmann::ordered_json;
 [[nodiscard]] Json json_of(const pod_cidr_lengths& lengths);
 [[nodiscard]] Json json_of(const flow_entry& flow);
 [[nodiscard]] Json json_of(const packet_counter& counter);
+[[nodiscard]] Json json_of(const nat_entry& entry);
+[[nodiscard]] Json json_of(const nat_claim& claim);
+[[nodiscard]] Json json_of(const nat_ports& ports);
+[[nodiscard]] Json json_of(const nat_pod_flows& flows);
+[[nodiscard]] Json json_of(const nat_fragment& fragment);
+[[nodiscard]] Json json_of(const nat_device& device);
 
 // One field as a table shows it: strings bare, lists with commas, "-" when empty.
 [[nodiscard]] std::string cell_of(const Json& field);
@@ -63,6 +69,29 @@ struct FlowKeyFormat {
     [[nodiscard]] static Json json(const flow_key& key);
     // "tcp:10.244.1.5:40000:10.244.2.7:80": protocol, pod and its port, remote and its port.
     [[nodiscard]] static Result<flow_key> parse(std::string_view text);
+};
+struct NatReplyKeyFormat {
+    [[nodiscard]] static std::string text(const nat_reply_key& key);
+    [[nodiscard]] static Json json(const nat_reply_key& key);
+    // "tcp:192.168.100.1:20000:203.0.113.10:80": protocol, our address and port, remote and its port.
+    [[nodiscard]] static Result<nat_reply_key> parse(std::string_view text);
+};
+struct NatDestinationKeyFormat {
+    [[nodiscard]] static std::string text(const nat_destination& key);
+    [[nodiscard]] static Json json(const nat_destination& key);
+    // "tcp:192.168.100.1:203.0.113.10:80": protocol, our address, remote and its port.
+    [[nodiscard]] static Result<nat_destination> parse(std::string_view text);
+};
+struct NatFragmentKeyFormat {
+    [[nodiscard]] static std::string text(const nat_fragment_key& key);
+    [[nodiscard]] static Json json(const nat_fragment_key& key);
+    // "udp:10.244.1.5:203.0.113.10:4711": protocol, source, destination, identification.
+    [[nodiscard]] static Result<nat_fragment_key> parse(std::string_view text);
+};
+struct DeviceKeyFormat {
+    [[nodiscard]] static std::string text(__u32 key);
+    [[nodiscard]] static Json json(__u32 key);
+    [[nodiscard]] static Result<__u32> parse(std::string_view text);  // "2", an ifindex
 };
 struct DropKeyFormat {
     [[nodiscard]] static std::string text(const reason_key& key);
@@ -106,6 +135,18 @@ template <>
 struct KeyFormat<spec::handover_counters> : HandoverKeyFormat {};
 template <>
 struct KeyFormat<spec::path_counters> : ForwardPathKeyFormat {};
+template <>
+struct KeyFormat<spec::nat_by_flow> : FlowKeyFormat {};
+template <>
+struct KeyFormat<spec::nat_by_reply> : NatReplyKeyFormat {};
+template <>
+struct KeyFormat<spec::nat_ports_by_destination> : NatDestinationKeyFormat {};
+template <>
+struct KeyFormat<spec::nat_flows_by_pod> : AddressKeyFormat {};
+template <>
+struct KeyFormat<spec::nat_fragments> : NatFragmentKeyFormat {};
+template <>
+struct KeyFormat<spec::nat_address_by_device> : DeviceKeyFormat {};
 
 }  // namespace podlane
 

@@ -73,8 +73,34 @@ std::string name_of(network_class network) {
     switch (network) {
         case NETWORK_CLUSTER:
             return "cluster";
+        case NETWORK_UNTRANSLATED:
+            return "untranslated";
+        case NETWORK_SERVICE:
+            return "service";
     }
     return std::to_string(static_cast<unsigned>(network));
+}
+
+std::string name_of(nat_flag flag) {
+    switch (flag) {
+        case NAT_FLAG_STACK:
+            return "stack";
+        case NAT_FLAG_HOST:
+            return "host";
+    }
+    return std::to_string(static_cast<unsigned>(flag));
+}
+
+std::string name_of(nat_seen seen) {
+    switch (seen) {
+        case NAT_SEEN_DATA:
+            return "data";
+        case NAT_SEEN_FIN:
+            return "fin";
+        case NAT_SEEN_RST:
+            return "rst";
+    }
+    return std::to_string(static_cast<unsigned>(seen));
 }
 
 }  // namespace podlane

@@ -44,6 +44,13 @@ static __always_inline void set_owner(const struct flow_key *key, enum flow_owne
 	bpf_map_update_elem(&flow_owners, key, &entry, BPF_ANY);
 }
 
+static __always_inline void set_awaited(const struct flow_key *key, enum flow_pending pending)
+{
+	struct flow_entry entry = {.owner = FLOW_OWNER_UNDECIDED, .pending = pending};
+
+	bpf_map_update_elem(&flow_owners, key, &entry, BPF_ANY);
+}
+
 /* Remembers that a packet of the flow goes up the stack, so that it is recognised when it leaves
  * unchanged. */
 static __always_inline void await_flow(const struct flow_key *key, enum flow_pending pending)

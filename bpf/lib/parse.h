@@ -46,6 +46,12 @@ enum packet_kind {
 			      by the error's sender */
 };
 
+/* RFC 9293, 3.1: the byte behind the data offset. */
+#define TCP_FIN		 0x01
+#define TCP_SYN		 0x02
+#define TCP_RST		 0x04
+#define TCP_FLAGS_OFFSET 13
+
 /* What the hooks need of an IPv4 packet, copied out of it once. */
 struct packet {
 	struct flow_tuple flow;
@@ -54,12 +60,16 @@ struct packet {
 	__u16 total_length;   /* bytes, host order */
 	__u16 segment_length; /* of one packet on the wire: of a GSO packet, what each segment will
 				 have */
+	__u8 protocol; /* the packet's own; of an ICMP error flow.protocol is that of the packet it
+			  quotes */
 	__u8 ttl;
 	__u8 tos;
 	__u8 kind;	  /* enum packet_kind */
+	__u8 tcp_flags;	  /* as in the header: TCP_FIN and so on */
 	bool is_fragment; /* first or later */
 	bool has_options;
 	bool pushes;   /* TCP PSH: the sender has nothing more to say for now */
+	__be16 id;     /* of the datagram, for fragments */
 	bool has_flow; /* `flow` and `kind` are known: not of a later fragment, nor of a packet with
 			  options */
 };
@@ -161,6 +171,7 @@ static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset,
 		packet->flow.source_port = tcp->source;
 		packet->flow.destination_port = tcp->dest;
 		packet->pushes = tcp->psh;
+		packet->tcp_flags = ((const __u8 *)tcp)[TCP_FLAGS_OFFSET];
 		header_length = tcp->doff * 4;
 	} else if (packet->flow.protocol == IPPROTO_UDP || packet->flow.protocol == IPPROTO_SCTP) {
 		if (!parse_ports(skb, offset, &packet->flow))
@@ -197,9 +208,10 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 
 
 	packet->source = packet->flow.source = ip->saddr;
 	packet->destination = packet->flow.destination = ip->daddr;
-	packet->flow.protocol = ip->protocol;
+	packet->protocol = packet->flow.protocol = ip->protocol;
 	packet->ttl = ip->ttl;
 	packet->tos = ip->tos;
+	packet->id = ip->id;
 	packet->is_fragment = ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS);
 	packet->has_flow =
 	    !packet->has_options && !(ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET));

@@ -34,28 +34,47 @@ static __always_inline const struct node_route *find_pod_cidr(__be32 address)
 	return NULL;
 }
 
-static __always_inline bool is_cluster_address(__be32 address)
-{
-	struct network_key key = {.prefix_length = 32, .address = address};
-	const struct network_entry *network = bpf_map_lookup_elem(&networks_by_prefix, &key);
-
-	return network && network->network_class == NETWORK_CLUSTER;
-}
-
 /* Where an address lies, as seen from this node. */
 enum destination_kind {
-	DESTINATION_OUTSIDE,   /* not in the pod network */
-	DESTINATION_POD,       /* a pod of this node */
-	DESTINATION_NODE,      /* another node, or a pod of it */
-	DESTINATION_THIS_NODE, /* an address of this node itself */
-	DESTINATION_NOBODY,    /* in the cluster's pod networks, but neither a pod's nor a node's */
+	DESTINATION_OUTSIDE,	  /* not in the pod network */
+	DESTINATION_UNTRANSLATED, /* nor there, but reached with a pod's own address */
+	DESTINATION_SERVICE,	  /* a Service's address, if they are configured */
+	DESTINATION_POD,	  /* a pod of this node */
+	DESTINATION_NODE,	  /* another node, or a pod of it */
+	DESTINATION_THIS_NODE,	  /* an address of this node itself */
+	DESTINATION_NOBODY, /* in the cluster's pod networks, but neither a pod's nor a node's */
 };
+
+static __always_inline bool is_outside(enum destination_kind kind)
+{
+	return kind == DESTINATION_OUTSIDE || kind == DESTINATION_UNTRANSLATED ||
+	       kind == DESTINATION_SERVICE;
+}
 
 struct destination {
 	enum destination_kind kind;
 	const struct pod_endpoint *pod; /* of DESTINATION_POD */
 	const struct node_route *node;	/* of DESTINATION_NODE */
 };
+
+static __always_inline enum destination_kind find_network(__be32 address)
+{
+	struct network_key key = {.prefix_length = 32, .address = address};
+	const struct network_entry *network = bpf_map_lookup_elem(&networks_by_prefix, &key);
+
+	if (!network)
+		return DESTINATION_OUTSIDE;
+	switch (network->network_class) {
+	case NETWORK_CLUSTER:
+		return DESTINATION_NOBODY;
+	case NETWORK_UNTRANSLATED:
+		return DESTINATION_UNTRANSLATED;
+	case NETWORK_SERVICE:
+		return DESTINATION_SERVICE;
+	default:
+		return DESTINATION_OUTSIDE;
+	}
+}
 
 static __always_inline enum destination_kind find_node(__be32 address,
 						       const struct node_route **node)
@@ -70,7 +89,7 @@ static __always_inline enum destination_kind find_node(__be32 address,
 	*node = bpf_map_lookup_elem(&nodes_by_ipv4, &address);
 	if (*node)
 		return (*node)->path == NODE_PATH_LOCAL ? DESTINATION_THIS_NODE : DESTINATION_NODE;
-	return route || is_cluster_address(address) ? DESTINATION_NOBODY : DESTINATION_OUTSIDE;
+	return route ? DESTINATION_NOBODY : find_network(address);
 }
 
 /* Whether the address is another node's, or lies in its podCIDRs. */

@@ -35,7 +35,13 @@ enum direction {
 	X(BULK_TO_OVERLAY_DEVICE, "bulk-to-overlay-device")                                        \
 	X(POD_TO_DIRECT, "pod-to-direct")                                                          \
 	X(DIRECT_TO_POD, "direct-to-pod")                                                          \
-	X(STACK_TO_DIRECT, "stack-to-direct")
+	X(STACK_TO_DIRECT, "stack-to-direct")                                                      \
+	X(POD_TO_OUTSIDE, "pod-to-outside")                                                        \
+	X(STACK_TO_OUTSIDE, "stack-to-outside")                                                    \
+	X(HOST_TO_OUTSIDE, "host-to-outside")                                                      \
+	X(OUTSIDE_TO_POD, "outside-to-pod")                                                        \
+	X(OUTSIDE_TO_STACK, "outside-to-stack")                                                    \
+	X(OUTSIDE_TO_HOST, "outside-to-host")
 
 enum forward_path {
 #define X(name, text) PATH_##name,

@@ -5,6 +5,8 @@
 #include <linux/if_ether.h>
 #include <linux/types.h>
 
+#include "maps/schema/nat.h"
+
 /* How a pod's packet gets its outer headers. Chosen by probing the kernel, never by its version. */
 enum encapsulation {
 	ENCAPSULATION_OWN_HEADERS =
@@ -26,8 +28,9 @@ struct datapath_config {
 	__be16 overlay_port;	 /* UDP */
 	__u8 vtep_mac[ETH_ALEN]; /* of the overlay device: inner source MAC */
 	__u32 encapsulation;	 /* enum encapsulation */
+	struct nat_config nat;
 };
 
-_Static_assert(sizeof(struct datapath_config) == 28, "no implicit padding");
+_Static_assert(sizeof(struct datapath_config) == 76, "no implicit padding");
 
 #endif

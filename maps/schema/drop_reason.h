@@ -38,7 +38,31 @@
 	  "a pod's packet to the address of a node to which there is no path that may be taken")   \
 	X(TOO_BIG, "too-big",                                                                      \
 	  "a pod's packet that must not be fragmented is larger than the path to the peer node:"   \
-	  " the pod is told by ICMP")
+	  " the pod is told by ICMP")                                                              \
+	X(NAT_PORTS_EXHAUSTED, "nat-ports-exhausted",                                              \
+	  "no port of snat.portRange is free for this destination and protocol")                   \
+	X(NAT_TABLE_FULL, "nat-table-full", "the table of translations is full")                   \
+	X(NAT_POD_SHARE_EXCEEDED, "nat-pod-share-exceeded",                                        \
+	  "the pod holds as many translations as one pod may")                                     \
+	X(NAT_UNSUPPORTED_PROTOCOL, "nat-unsupported-protocol",                                    \
+	  "to the outside, of a protocol that cannot be translated")                               \
+	X(NAT_NOT_OPENED, "nat-not-opened",                                                        \
+	  "a pod's answer or ICMP error to the outside that belongs to no translation")            \
+	X(NAT_FRAGMENT, "nat-fragment",                                                            \
+	  "a later IP fragment to the outside that came before the first, or long after it")       \
+	X(NAT_IP_OPTIONS, "nat-ip-options", "to the outside, with IPv4 options")                   \
+	X(NAT_LOCAL_SCOPE, "nat-local-scope",                                                      \
+	  "to a multicast or link-local address, which would leave with the pod's address")        \
+	X(NAT_NO_ADDRESS, "nat-no-address",                                                        \
+	  "to the outside by a device for which there is no address to translate to")              \
+	X(NAT_NO_POD, "nat-no-pod",                                                                \
+	  "to the outside from an address of this node's podCIDR that no pod has")                 \
+	X(NAT_CLAIM_LOST, "nat-claim-lost",                                                        \
+	  "another flow took the expired translation over in this very moment")                    \
+	X(NAT_TTL_EXPIRED, "nat-ttl-expired",                                                      \
+	  "a reply from the outside arrived with no hop left to its pod")                          \
+	X(NAT_REWRITE_FAILED, "nat-rewrite-failed",                                                \
+	  "the kernel refused to translate the packet, or it is too short for its protocol")
 
 enum drop_reason {
 	DROP_NONE = 0,

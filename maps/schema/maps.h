@@ -4,6 +4,7 @@
 
 #include "maps/schema/counter.h"
 #include "maps/schema/flow.h"
+#include "maps/schema/nat.h"
 #include "maps/schema/network.h"
 #include "maps/schema/node.h"
 #include "maps/schema/pod.h"
@@ -18,6 +19,9 @@
  * degraded. flow_owners evicts the least recently used entry: harmless, an unknown flow is the
  * stack's.
  *   *_counters hold every combination there is.
+ *   nat_by_flow, nat_by_reply refuse: the new flow's packet is dropped and counted, no other
+ * suffers. nat_flows_by_pod refuses, and the pod beyond its capacity has no share to exceed.
+ *   nat_ports_by_destination, nat_fragments evict: a hint less, or a datagram that is in flight.
  */
 #define PODLANE_MAPS(X)                                                                            \
 	X(nodes_by_pod_cidr, HASH, struct pod_cidr_key, struct node_route, 16384, 0,               \
@@ -36,6 +40,18 @@
 	X(handover_counters, PERCPU_HASH, struct reason_key, struct packet_counter, 1024, 0,       \
 	  "packets left to the host's stack by reason and direction")                              \
 	X(path_counters, PERCPU_ARRAY, __u32, struct packet_counter, PATH_COUNT, 0,                \
-	  "packets that the programs forwarded")
+	  "packets that the programs forwarded")                                                   \
+	X(nat_by_flow, HASH, struct flow_key, struct nat_entry, 131072, 0,                         \
+	  "translations of the source of flows to the outside")                                    \
+	X(nat_by_reply, HASH, struct nat_reply_key, struct nat_claim, 131072, 0,                   \
+	  "which flow a translated tuple belongs to")                                              \
+	X(nat_ports_by_destination, LRU_HASH, struct nat_destination, struct nat_ports, 4096, 0,   \
+	  "ports in use towards a destination")                                                    \
+	X(nat_flows_by_pod, HASH, __be32, struct nat_pod_flows, 16384, BPF_F_NO_PREALLOC,          \
+	  "how many translations a pod holds")                                                     \
+	X(nat_fragments, LRU_HASH, struct nat_fragment_key, struct nat_fragment, 4096, 0,          \
+	  "datagrams whose later fragments are to be translated")                                  \
+	X(nat_address_by_device, HASH, __u32, struct nat_device, 256, 0,                           \
+	  "the address that packets to the outside take, by device")
 
 #endif

@@ -13,6 +13,8 @@ struct network_key {
 enum network_class {
 	NETWORK_CLUSTER =
 	    1, /* clusterCIDRs: an address here without a pod or node is unreachable */
+	NETWORK_UNTRANSLATED = 2, /* nonMasqueradeCIDRs: reached with the pod's own address */
+	NETWORK_SERVICE = 3,	  /* serviceCIDRs: the stack's to translate */
 };
 
 /* Value of networks_by_prefix. */

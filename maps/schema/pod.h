@@ -5,6 +5,10 @@
 #include <linux/if_ether.h>
 #include <linux/types.h>
 
+enum pod_flag {
+	POD_FLAG_NO_SNAT = 1 << 0, /* leaves for the outside with its own address */
+};
+
 /*
  * Value of pods_by_ipv4: a pod of this node. Key: __be32 address.
  * The same entry says where a packet for the address goes, and who may send from it.
@@ -15,8 +19,12 @@ struct pod_endpoint {
 	__be32 gateway;		 /* answered by ARP with host_mac */
 	__u8 mac[ETH_ALEN];	 /* the pod's */
 	__u8 host_mac[ETH_ALEN]; /* of the host side: the pod's view of its gateway */
+	__be32 egress_address; /* what its packets to the outside are translated to; 0: the address
+				  of the device that they leave by */
+	__u8 flags;	       /* enum pod_flag, bits */
+	__u8 pad[3];
 };
 
-_Static_assert(sizeof(struct pod_endpoint) == 24, "no implicit padding");
+_Static_assert(sizeof(struct pod_endpoint) == 32, "no implicit padding");
 
 #endif

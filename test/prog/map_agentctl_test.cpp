@@ -44,7 +44,29 @@ protected:
         ASSERT_TRUE(drops_.update({.reason = DROP_WRONG_VNI, .direction = DIRECTION_FROM_UNDERLAY}, per_cpu(3, 100)));
         ASSERT_TRUE(handovers_.update({.reason = HANDOVER_OUTSIDE, .direction = DIRECTION_FROM_POD}, per_cpu(1, 60)));
         ASSERT_TRUE(paths_.update(PATH_POD_TO_OVERLAY, per_cpu(5, 7)));
+        fill_translations();
         pin_all();
+    }
+
+    void fill_translations() {
+        const auto flow = FlowKeyFormat::parse("udp:10.244.1.5:40000:203.0.113.10:53").value();
+        ASSERT_TRUE(translations_.update(flow, {.last_seen = 7,
+                                                .nat_address = address("192.168.0.1"),
+                                                .nat_port = htons(20000),
+                                                .flags = NAT_FLAG_STACK,
+                                                .pod_seen = NAT_SEEN_DATA | NAT_SEEN_FIN,
+                                                .remote_seen = NAT_SEEN_RST,
+                                                .pad = {}}));
+        ASSERT_TRUE(claims_.update(NatReplyKeyFormat::parse("udp:192.168.0.1:20000:203.0.113.10:53").value(),
+                                   {.flow = flow, .since = 5, .lock = {}, .pad = 0}));
+        nat_ports ports{};
+        ports.used[0] = 2;
+        ports.used[255] = 3;
+        ASSERT_TRUE(ports_.update(NatDestinationKeyFormat::parse("udp:192.168.0.1:203.0.113.10:53").value(), ports));
+        ASSERT_TRUE(pod_flows_.update(address("10.244.1.5"), {.flows = 9}));
+        ASSERT_TRUE(fragments_.update(NatFragmentKeyFormat::parse("udp:10.244.1.5:203.0.113.10:4711").value(),
+                                      {.seen = 6, .address = address("192.168.0.1"), .flags = 0, .pad = {}}));
+        ASSERT_TRUE(devices_.update(2, {.address = address("192.168.0.1")}));
     }
 
     static std::vector<packet_counter> per_cpu(std::uint64_t packets, std::uint64_t bytes) {
@@ -60,6 +82,12 @@ protected:
         pin(drops_.fd(), pin_path<spec::drop_counters>(bpffs()));
         pin(handovers_.fd(), pin_path<spec::handover_counters>(bpffs()));
         pin(paths_.fd(), pin_path<spec::path_counters>(bpffs()));
+        pin(translations_.fd(), pin_path<spec::nat_by_flow>(bpffs()));
+        pin(claims_.fd(), pin_path<spec::nat_by_reply>(bpffs()));
+        pin(ports_.fd(), pin_path<spec::nat_ports_by_destination>(bpffs()));
+        pin(pod_flows_.fd(), pin_path<spec::nat_flows_by_pod>(bpffs()));
+        pin(fragments_.fd(), pin_path<spec::nat_fragments>(bpffs()));
+        pin(devices_.fd(), pin_path<spec::nat_address_by_device>(bpffs()));
     }
     [[nodiscard]] Ran agentctl(std::vector<std::string> arguments) const {
         arguments.insert(arguments.end(), {"--bpffs", bpffs().native()});
@@ -88,7 +116,10 @@ protected:
                             .mtu = 1450,
                             .gateway = address("10.244.1.1"),
                             .mac = {0x0a, 1, 2, 3, 4, 5},
-                            .host_mac = {0x0e, 1, 2, 3, 4, 5}};
+                            .host_mac = {0x0e, 1, 2, 3, 4, 5},
+                            .egress_address = 0,
+                            .flags = 0,
+                            .pad = {}};
     Map<spec::nodes_by_pod_cidr> nodes_ = new_map<spec::nodes_by_pod_cidr>();
     Map<spec::nodes_by_ipv4> addresses_ = new_map<spec::nodes_by_ipv4>();
     Map<spec::pods_by_ipv4> pods_ = new_map<spec::pods_by_ipv4>();
@@ -98,6 +129,12 @@ protected:
     Map<spec::drop_counters> drops_ = new_map<spec::drop_counters>();
     Map<spec::handover_counters> handovers_ = new_map<spec::handover_counters>();
     Map<spec::path_counters> paths_ = new_map<spec::path_counters>();
+    Map<spec::nat_by_flow> translations_ = new_map<spec::nat_by_flow>();
+    Map<spec::nat_by_reply> claims_ = new_map<spec::nat_by_reply>();
+    Map<spec::nat_ports_by_destination> ports_ = new_map<spec::nat_ports_by_destination>();
+    Map<spec::nat_flows_by_pod> pod_flows_ = new_map<spec::nat_flows_by_pod>();
+    Map<spec::nat_fragments> fragments_ = new_map<spec::nat_fragments>();
+    Map<spec::nat_address_by_device> devices_ = new_map<spec::nat_address_by_device>();
 };
 
 TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
@@ -115,7 +152,7 @@ TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
     };
     const auto all = json({"map", "dump"});
     ASSERT_TRUE(all.is_array());
-    ASSERT_EQ(all.size(), 9U);
+    ASSERT_EQ(all.size(), 15U);
     EXPECT_EQ(all[0], map("nodes_by_pod_cidr", "hash", 16384,
                           {entry({{"podCIDR", "10.244.2.0/24"}}, peer), entry({{"podCIDR", "10.244.10.0/24"}}, peer)}));
     EXPECT_EQ(all[1],
@@ -125,7 +162,9 @@ TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
                                                                                {"mtu", 1450},
                                                                                {"gateway", "10.244.1.1"},
                                                                                {"mac", "0a:01:02:03:04:05"},
-                                                                               {"hostMac", "0e:01:02:03:04:05"}})})));
+                                                                               {"hostMac", "0e:01:02:03:04:05"},
+                                                                               {"egressIP", ""},
+                                                                               {"snat", true}})})));
     EXPECT_EQ(all[3], map("networks_by_prefix", "lpm_trie", 1024,
                           Document::array({entry({{"prefix", "10.244.0.0/16"}}, {{"class", "cluster"}})})));
     EXPECT_EQ(all[4],
@@ -148,11 +187,51 @@ TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
     EXPECT_EQ(all[8]["entries"].size(), std::size_t{PATH_COUNT});
 }
 
+TEST_F(AgentctlMapTest, DumpOfTheTranslations_HasAddressesPortsAndNames) {
+    const auto all = json({"map", "dump", "nat_by_flow", "nat_by_reply", "nat_ports_by_destination", "nat_flows_by_pod",
+                           "nat_fragments", "nat_address_by_device"});
+    const Document flow = {{"protocol", "udp"},
+                           {"podIP", "10.244.1.5"},
+                           {"podPort", 40000},
+                           {"remoteIP", "203.0.113.10"},
+                           {"remotePort", 53}};
+    Document claim = flow;
+    claim["since"] = 5;
+    const auto is = [&](std::size_t at, const Document& key, const Document& value) {
+        EXPECT_EQ(all[at]["entries"], Document::array({Document{{"key", key}, {"value", value}}}));
+    };
+    is(0, flow,
+       {{"natIP", "192.168.0.1"},
+        {"natPort", 20000},
+        {"flags", {"stack"}},
+        {"podSeen", {"data", "fin"}},
+        {"remoteSeen", {"rst"}},
+        {"lastSeen", 7}});
+    is(1,
+       {{"protocol", "udp"},
+        {"natIP", "192.168.0.1"},
+        {"natPort", 20000},
+        {"remoteIP", "203.0.113.10"},
+        {"remotePort", 53}},
+       claim);
+    is(2, {{"protocol", "udp"}, {"natIP", "192.168.0.1"}, {"remoteIP", "203.0.113.10"}, {"remotePort", 53}},
+       {{"used", 5}});
+    is(3, {{"address", "10.244.1.5"}}, {{"flows", 9}});
+    is(4, {{"protocol", "udp"}, {"sourceIP", "10.244.1.5"}, {"destinationIP", "203.0.113.10"}, {"id", 4711}},
+       {{"address", "192.168.0.1"}, {"flags", Document::array()}, {"seen", 6}});
+    is(5, {{"ifindex", 2}}, {{"address", "192.168.0.1"}});
+    // A key as printed finds its entry.
+    for (const auto& map : all) {
+        const auto found = json({"map", "get", map["name"].get<std::string>(), map["entries"][0]["key"].dump()});
+        EXPECT_EQ(found, map["entries"][0]);
+    }
+}
+
 TEST_F(AgentctlMapTest, DumpAsYaml_MeansTheSameAsJson) {
     const Ran run = agentctl({"map", "dump", "-o", "yaml"});
     EXPECT_EQ(run.status, ExitStatus::ok) << run.err;
     const YAML::Node all = YAML::Load(run.out);
-    ASSERT_EQ(all.size(), 9U);
+    ASSERT_EQ(all.size(), 15U);
     EXPECT_EQ(all[0]["entries"][1]["key"]["podCIDR"].as<std::string>(), "10.244.10.0/24");
     EXPECT_EQ(all[2]["entries"][0]["value"]["mac"].as<std::string>(), "0a:01:02:03:04:05");
     EXPECT_EQ(all[2]["entries"][0]["value"]["mtu"].as<unsigned>(), 1450U);
@@ -177,7 +256,7 @@ TEST_F(AgentctlMapTest, EmptyMap_HasItsColumnsAndAnEmptyArray) {
     ASSERT_TRUE(pods_.erase(address("10.244.1.5")).value());
     EXPECT_EQ(agentctl({"map", "dump", "pods_by_ipv4"}).out,
               "pods_by_ipv4 (hash, 0 of 4096): the pods of this node\n"
-              "ADDRESS  IFINDEX  MTU  GATEWAY  MAC  HOST-MAC\n");
+              "ADDRESS  IFINDEX  MTU  GATEWAY  MAC  HOST-MAC  EGRESS-IP  SNAT\n");
     EXPECT_EQ(json({"map", "dump", "pods_by_ipv4"})[0]["entries"], Document::array());
     EXPECT_EQ(YAML::Load(agentctl({"map", "dump", "pods_by_ipv4", "-o", "yaml"}).out)[0]["entries"].size(), 0U);
 }
@@ -185,7 +264,7 @@ TEST_F(AgentctlMapTest, EmptyMap_HasItsColumnsAndAnEmptyArray) {
 TEST_F(AgentctlMapTest, RawDump_ShowsTheBytesAsObjects) {
     const auto pod = json({"map", "dump", "--raw", "pods_by_ipv4"})[0]["entries"][0];
     EXPECT_EQ(pod["key"], (Document{{"bytes", "0af40105"}}));
-    EXPECT_EQ(pod["value"], (Document{{"bytes", "07000000aa0500000af401010a01020304050e0102030405"}}));
+    EXPECT_EQ(pod["value"], (Document{{"bytes", "07000000aa0500000af401010a01020304050e01020304050000000000000000"}}));
     const auto drops = json({"map", "dump", "--raw", "drop_counters"})[0]["entries"][0];
     EXPECT_EQ(drops["value"]["cpus"].size(), possible_cpus());
     EXPECT_EQ(drops["value"]["cpus"][0], "03000000000000006400000000000000");
@@ -215,7 +294,7 @@ TEST_F(AgentctlMapTest, Get_SaysWhatIsMissingOrWrong) {
 
 TEST_F(AgentctlMapTest, Stats_CountEntriesCapacityAndMemory) {
     const auto stats = json({"map", "stats"});
-    ASSERT_EQ(stats.size(), 9U);
+    ASSERT_EQ(stats.size(), 15U);
     EXPECT_EQ(stats[0]["name"], "nodes_by_pod_cidr");
     EXPECT_EQ(stats[0]["entries"], 2);
     EXPECT_EQ(stats[0]["maxEntries"], 16384);
@@ -235,7 +314,7 @@ TEST_F(AgentctlMapTest, MapThatIsNotPinned_IsToldAndTheRestIsShown) {
     std::filesystem::remove(pin_path<spec::flow_owners>(bpffs()));
     const Ran all = agentctl({"map", "dump", "-o", "json"});
     EXPECT_EQ(all.status, ExitStatus::ok);
-    EXPECT_EQ(Document::parse(all.out).size(), 8U);
+    EXPECT_EQ(Document::parse(all.out).size(), 14U);
     EXPECT_NE(all.err.find("open map flow_owners at "), std::string::npos) << all.err;
     EXPECT_EQ(agentctl({"map", "dump", "flow_owners"}).status, ExitStatus::not_found);
 }
@@ -246,7 +325,9 @@ TEST_F(AgentctlMapTest, PinOfAnotherSchema_IsAnErrorThatNamesTheDifference) {
     pin(create_map<spec::nodes_by_ipv4>().get(), path);
     const Ran run = agentctl({"map", "dump", "pods_by_ipv4"});
     EXPECT_EQ(run.status, ExitStatus::error);
-    EXPECT_EQ(run.err, "agentctl: map pods_by_ipv4 is not what this version uses: the capacity is 16384, not 4096\n");
+    EXPECT_EQ(run.err,
+              "agentctl: map pods_by_ipv4 is not what this version uses: the value size is 24, not 32, the capacity is "
+              "16384, not 4096\n");
 }
 
 TEST_F(AgentctlMapTest, DumpThatCannotBeWritten_IsAnError) {

@@ -402,7 +402,7 @@ TEST_F(MapPinTest, PinOfAnotherShape_IsRefusedWithAllDifferences) {
     EXPECT_EQ(refused.error().code, EINVAL);
     EXPECT_EQ(refused.error().message,
               "map pods_by_ipv4 is not what this version uses: the type is lru_hash, not hash, the key size is 8, not "
-              "4, the value size is 20, not 24, the capacity is 99, not 4096");
+              "4, the value size is 20, not 32, the capacity is 99, not 4096");
 }
 
 TEST_F(MapPinTest, AdoptedForeignMap_IsRefusedAndClosed) {
@@ -410,8 +410,10 @@ TEST_F(MapPinTest, AdoptedForeignMap_IsRefusedAndClosed) {
     const int number = other.get();
     const auto refused = Map<spec::pods_by_ipv4>::adopt(std::move(other));
     ASSERT_FALSE(refused.has_value());
-    EXPECT_EQ(refused.error().message,
-              "map pods_by_ipv4 is not what this version uses: the capacity is 16384, not 4096");
+    EXPECT_EQ(
+        refused.error().message,
+        "map pods_by_ipv4 is not what this version uses: the value size is 24, not 32, the capacity is 16384, not "
+        "4096");
     EXPECT_EQ(fcntl(number, F_GETFD), -1);
 }
 

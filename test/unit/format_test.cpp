@@ -157,9 +157,13 @@ TEST(ValueFormatTest, PodEndpoint_HasBothMacs) {
                            .mtu = 1450,
                            .gateway = htonl(0x0af40101),
                            .mac = {0x0a, 1, 2, 3, 4, 0xff},
-                           .host_mac = {0x0e, 1, 2, 3, 4, 5}};
+                           .host_mac = {0x0e, 1, 2, 3, 4, 5},
+                           .egress_address = htonl(0x0a000009),
+                           .flags = POD_FLAG_NO_SNAT,
+                           .pad = {}};
     EXPECT_EQ(fmt::format("{}", pod),
-              "ifindex=7 mtu=1450 gateway=10.244.1.1 mac=0a:01:02:03:04:ff hostMac=0e:01:02:03:04:05");
+              "ifindex=7 mtu=1450 gateway=10.244.1.1 mac=0a:01:02:03:04:ff hostMac=0e:01:02:03:04:05 "
+              "egressIP=10.0.0.9 snat=false");
 }
 
 TEST(ValueFormatTest, FlowEntry_NamesOwnerAndWhatIsPending) {

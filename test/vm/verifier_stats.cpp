@@ -16,7 +16,9 @@
 
 #include <fmt/format.h>
 
+#include "maps/nat_config.h"
 #include "maps/spec.h"
+#include "nat_sweep.skel.h"
 #include "tc_from_pod.skel.h"
 #include "tc_from_underlay.skel.h"
 #include "tc_overlay.skel.h"
@@ -68,6 +70,9 @@ bool load(const Configuration& configuration) {
         return false;
     }
     skeleton->rodata_config->config.encapsulation = configuration.how;
+    // The largest range there is, so that nothing of the translation is dead code.
+    skeleton->rodata_config->config.nat = podlane::nat_config_for(1024, 65535);
+    skeleton->rodata_config->config.nat.at_once = 1;
     const auto programs = log_programs(skeleton->obj);
     const bool loaded = Skeleton::load(skeleton) == 0;
     for (const auto& [program, log] : programs) {
@@ -92,6 +97,7 @@ int main() {
         loaded = load<tc_from_underlay>(configuration) && loaded;
         loaded = load<tc_to_underlay>(configuration) && loaded;
         loaded = load<tc_overlay>(configuration) && loaded;
+        loaded = load<nat_sweep>(configuration) && loaded;
     }
     return loaded ? 0 : 1;
 }

@@ -13,9 +13,7 @@
 #include "test/prog/harness/sandbox.h"
 
 namespace podlane::prog {
-namespace {
-
-// `ip -batch`, with its messages on our stderr.
+// With its messages on our stderr.
 Result<void> run_ip(const std::string& commands) {
     const std::string file = scratch_dir() / "ip-batch";
     std::ofstream(file) << commands;
@@ -35,8 +33,6 @@ Result<void> run_ip(const std::string& commands) {
     }
     return status == 0 ? Result<void>{} : fail("ip ended with status {} over\n{}", status, commands);
 }
-
-}  // namespace
 
 Result<void> create_devices(const std::vector<Device>& devices) {
     std::string commands;

@@ -21,6 +21,9 @@ struct Device {
 // Brings up both ends of one of them, without IPv6, so that nothing is on it but what a test sends.
 [[nodiscard]] Result<void> bring_up(const std::string& name);
 
+// `ip -batch` in this network namespace.
+[[nodiscard]] Result<void> run_ip(const std::string& commands);
+
 // 0: there is no such device.
 [[nodiscard]] std::uint32_t ifindex_of(const std::string& name);
 

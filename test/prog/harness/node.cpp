@@ -42,8 +42,13 @@ datapath_config config_of(const Member& self, encapsulation encapsulation) {
     return config;
 }
 
-PinDirectory created_pins(std::string_view name, encapsulation encapsulation) {
-    PinDirectory pins(scratch_dir() / "bpf" / fmt::format("{}-{}", name, static_cast<int>(encapsulation)));
+datapath_config with_nat(datapath_config config, const nat_config& nat) {
+    config.nat = nat;
+    return config;
+}
+
+PinDirectory created_pins(std::string_view name, std::string_view label) {
+    PinDirectory pins(scratch_dir() / "bpf" / fmt::format("{}-{}", name, label));
     must(pins.create());
     return pins;
 }
@@ -97,9 +102,17 @@ bool kernel_writes_outer_headers() {
 }
 
 Node::Node(std::string_view name, encapsulation encapsulation)
-    : self_(prepared(name)),
-      config_(config_of(self_, encapsulation)),
-      pins_(created_pins(name, encapsulation)),
+    : Node(prepared(name), config_of(prepared(name), encapsulation),
+           created_pins(name, std::to_string(static_cast<int>(encapsulation)))) {}
+
+Node::Node(std::string_view name, const nat_config& nat, std::string_view label)
+    : Node(prepared(name), with_nat(config_of(prepared(name), ENCAPSULATION_TUNNEL_DEVICE), nat),
+           created_pins(name, label)) {}
+
+Node::Node(const Member& self, const datapath_config& config, PinDirectory pins)
+    : self_(self),
+      config_(config),
+      pins_(std::move(pins)),
       datapath_(must(Datapath::load(pins_, config_))),
       pod_cidrs_(open_map<spec::nodes_by_pod_cidr>(pins_)),
       nodes_(open_map<spec::nodes_by_ipv4>(pins_)),

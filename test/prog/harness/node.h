@@ -66,6 +66,8 @@ using Flows = std::map<std::string, std::string>;
 class Node {
 public:
     Node(std::string_view name, encapsulation encapsulation = ENCAPSULATION_OWN_HEADERS);
+    // One that translates; `label` tells it from other nodes of that name.
+    Node(std::string_view name, const nat_config& nat, std::string_view label);
 
     // Back to the maps of the cluster, no flows.
     void reset();
@@ -84,9 +86,11 @@ public:
     [[nodiscard]] node_route route_to(const Member& other) const;
 
     [[nodiscard]] int program_fd(Hook hook) const { return datapath_.program_fd(hook); }
+    [[nodiscard]] int nat_sweep_fd() const { return datapath_.nat_sweep_fd(); }
     [[nodiscard]] const PinDirectory& pins() const { return pins_; }
 
 private:
+    Node(const Member& self, const datapath_config& config, PinDirectory pins);
     void fill();
     [[nodiscard]] Counted totals() const;
 

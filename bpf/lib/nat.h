@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef PODLANE_BPF_NAT_H
+#define PODLANE_BPF_NAT_H
+
+#include "bpf/lib/count.h"
+#include "bpf/lib/nat_claim.h"
+#include "bpf/lib/nat_rewrite.h"
+
+/* What the hooks share: a flow's translation, and the fragments that follow a first one. */
+
+/* Multicast, link-local, broadcast: never translated. */
+static __always_inline bool is_local_scope(__be32 address)
+{
+	return (address & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || /* 224.0.0.0/4 */
+	       (address & bpf_htonl(0xffff0000)) == bpf_htonl(0xa9fe0000) || /* 169.254.0.0/16 */
+	       address == bpf_htonl(0xffffffff);
+}
+
+static __always_inline struct nat_request nat_request_for(const struct flow_key *flow)
+{
+	struct nat_request request = {
+	    .flow = *flow,
+	    .reply = nat_reply_of(flow),
+	    .now = bpf_ktime_get_ns(),
+	};
+
+	return request;
+}
+
+/* What of a packet without a translation may not begin one. A RST ends, and so opens nothing. */
+static __always_inline enum drop_reason nat_check_opening(const struct packet *packet)
+{
+	switch (packet->flow.protocol) {
+	case IPPROTO_TCP:
+		if (packet->kind == PACKET_ICMP_ERROR || (packet->tcp_flags & TCP_RST) ||
+		    (packet->kind != PACKET_OPENING && (packet->tcp_flags & TCP_SYN)))
+			return DROP_NAT_NOT_OPENED;
+		return DROP_NONE;
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+		return packet->kind == PACKET_ICMP_ERROR ? DROP_NAT_NOT_OPENED : DROP_NONE;
+	case IPPROTO_ICMP:
+		if (packet->kind == PACKET_DATAGRAM)
+			return DROP_NAT_UNSUPPORTED_PROTOCOL;
+		return packet->kind == PACKET_OPENING ? DROP_NONE : DROP_NAT_NOT_OPENED;
+	default:
+		return DROP_NAT_UNSUPPORTED_PROTOCOL;
+	}
+}
+
+/* The pod's own choice, or that of the device that the packet leaves by. 0: there is none. */
+static __always_inline __be32 nat_address_for(__be32 egress_address, __u32 ifindex)
+{
+	const struct nat_device *device;
+
+	if (egress_address)
+		return egress_address;
+	device = bpf_map_lookup_elem(&nat_address_by_device, &ifindex);
+	return device ? device->address : 0;
+}
+
+/* Translates the source. Point of no return. */
+static __always_inline bool nat_rewrite_out(struct __sk_buff *skb, const struct packet *packet,
+					    const struct flow_key *flow,
+					    const struct nat_entry *entry)
+{
+	struct nat_change change = {
+	    .old_address = flow->pod_address,
+	    .new_address = entry->nat_address,
+	    .old_port = flow->pod_port,
+	    .new_port = entry->nat_port,
+	};
+
+	return nat_rewrite(skb, packet, NAT_END_SOURCE, &change);
+}
+
+/* Translates the destination back. Point of no return. */
+static __always_inline bool nat_rewrite_in(struct __sk_buff *skb, const struct packet *packet,
+					   const struct flow_key *flow,
+					   const struct nat_entry *entry)
+{
+	struct nat_change change = {
+	    .old_address = entry->nat_address,
+	    .new_address = flow->pod_address,
+	    .old_port = entry->nat_port,
+	    .new_port = flow->pod_port,
+	};
+
+	return nat_rewrite(skb, packet, NAT_END_DESTINATION, &change);
+}
+
+/* How long a datagram may take to arrive (RFC 1122, 3.3.2, has 60 to 120 s; Linux takes 30). */
+#define NAT_FRAGMENT_TIME (30 * NAT_SECOND)
+
+static __always_inline struct nat_fragment_key nat_fragment_of(const struct packet *packet)
+{
+	struct nat_fragment_key key = {
+	    .source = packet->source,
+	    .destination = packet->destination,
+	    .id = packet->id,
+	    .protocol = packet->protocol,
+	};
+
+	return key;
+}
+
+/* Of a first fragment: what its followers are translated to. */
+static __always_inline void nat_record_fragment(const struct packet *packet, __be32 address,
+						__u8 flags, __u64 now)
+{
+	struct nat_fragment_key key = nat_fragment_of(packet);
+	struct nat_fragment fragment = {.seen = now, .address = address, .flags = flags};
+
+	if (packet->is_fragment)
+		bpf_map_update_elem(&nat_fragments, &key, &fragment, BPF_ANY);
+}
+
+static __always_inline const struct nat_fragment *nat_find_fragment(const struct packet *packet)
+{
+	struct nat_fragment_key key = nat_fragment_of(packet);
+	const struct nat_fragment *first = bpf_map_lookup_elem(&nat_fragments, &key);
+
+	return first && nat_age(first->seen, bpf_ktime_get_ns()) < NAT_FRAGMENT_TIME ? first : NULL;
+}
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef PODLANE_BPF_NAT_ENTRY_H
+#define PODLANE_BPF_NAT_ENTRY_H
+
+#include "bpf/lib/flow.h"
+#include "bpf/lib/maps.h"
+#include "bpf/lib/parse.h"
+
+/*
+ * The life of a translation: what keeps it, and when it is over. Between NAT_GRACE before its
+ * timeout and the timeout itself nobody may use it and nobody may take it: so no packet leaves by a
+ * tuple that another CPU, whose clock is a little ahead, takes over in the same moment.
+ */
+#define NAT_SECOND 1000000000ULL
+#define NAT_GRACE  NAT_SECOND
+/* Written no more often, since the other CPUs read it. */
+#define NAT_REFRESH (NAT_SECOND / 2)
+
+#define DNS_PORT 53
+
+static __always_inline bool same_flow(const struct flow_key *one, const struct flow_key *other)
+{
+	return one->pod_address == other->pod_address &&
+	       one->remote_address == other->remote_address && one->pod_port == other->pod_port &&
+	       one->remote_port == other->remote_port && one->protocol == other->protocol;
+}
+
+static __always_inline bool nat_is_in_range(__be16 port)
+{
+	return (__u32)(bpf_ntohs(port) - config.nat.port_low) < config.nat.port_count;
+}
+
+static __always_inline bool nat_is_closed(const struct nat_entry *entry)
+{
+	return ((entry->pod_seen | entry->remote_seen) & NAT_SEEN_RST) ||
+	       (entry->pod_seen & entry->remote_seen & NAT_SEEN_FIN);
+}
+
+/* Nanoseconds. */
+static __always_inline __u64 nat_timeout(const struct flow_key *flow, const struct nat_entry *entry)
+{
+	__u32 seconds = config.nat.timeouts.sctp;
+
+	if (flow->protocol == IPPROTO_TCP) {
+		if (nat_is_closed(entry))
+			seconds = config.nat.timeouts.tcp_closed;
+		else if (entry->pod_seen & entry->remote_seen & NAT_SEEN_DATA)
+			seconds = config.nat.timeouts.tcp_established;
+		else
+			seconds = config.nat.timeouts.tcp_transitory;
+	} else if (flow->protocol == IPPROTO_UDP) {
+		seconds = flow->remote_port == bpf_htons(DNS_PORT) ? config.nat.timeouts.udp_dns
+								   : config.nat.timeouts.udp;
+	} else if (flow->protocol == IPPROTO_ICMP) {
+		seconds = config.nat.timeouts.icmp;
+	}
+	return seconds * NAT_SECOND;
+}
+
+/* Nanoseconds. The clocks of two CPUs may differ a little. */
+static __always_inline __u64 nat_age(__u64 since, __u64 now)
+{
+	__s64 age = now - since;
+
+	return age > 0 ? age : 0;
+}
+
+static __always_inline __u64 nat_idle(const struct nat_entry *entry, __u64 now)
+{
+	return nat_age(entry->last_seen, now);
+}
+
+/* May be used. */
+static __always_inline bool nat_is_alive(const struct flow_key *flow, const struct nat_entry *entry,
+					 __u64 now)
+{
+	return nat_idle(entry, now) + NAT_GRACE < nat_timeout(flow, entry);
+}
+
+/* May be taken over, or removed. */
+static __always_inline bool nat_is_expired(const struct flow_key *flow,
+					   const struct nat_entry *entry, __u64 now)
+{
+	return nat_idle(entry, now) >= nat_timeout(flow, entry);
+}
+
+static __always_inline void nat_refresh(struct nat_entry *entry, __u64 now)
+{
+	if (nat_idle(entry, now) >= NAT_REFRESH)
+		entry->last_seen = now;
+}
+
+static __always_inline __u8 nat_seen_in(const struct packet *packet)
+{
+	__u8 seen = NAT_SEEN_DATA;
+
+	if (packet->tcp_flags & TCP_FIN)
+		seen |= NAT_SEEN_FIN;
+	if (packet->tcp_flags & TCP_RST)
+		seen |= NAT_SEEN_RST;
+	return seen;
+}
+
+/*
+ * A packet of the pod's. Keeps the translation (RFC 4787, REQ-6), but for what follows on the end
+ * of a TCP connection. A SYN opens a connection anew, and a segment after the remote's RST shows
+ * that the pod did not believe it.
+ */
+static __always_inline void nat_track_from_pod(struct nat_entry *entry, const struct packet *packet,
+					       __u64 now)
+{
+	bool was_closed = nat_is_closed(entry);
+	__u8 seen = nat_seen_in(packet);
+
+	if (packet->kind == PACKET_ICMP_ERROR) /* RFC 5508, REQ-6: refreshes nothing */
+		return;
+	if (packet->flow.protocol == IPPROTO_TCP && packet->kind == PACKET_OPENING) {
+		if (entry->pod_seen | entry->remote_seen)
+			entry->pod_seen = entry->remote_seen = 0;
+		was_closed = false;
+	} else {
+		if (!(seen & NAT_SEEN_RST) && (entry->remote_seen & NAT_SEEN_RST))
+			entry->remote_seen &= ~NAT_SEEN_RST;
+		if ((entry->pod_seen | seen) != entry->pod_seen)
+			entry->pod_seen |= seen;
+	}
+	if (!was_closed || !nat_is_closed(entry))
+		nat_refresh(entry, now);
+}
+
+/* A packet of the remote's. Only of a TCP connection does it keep the translation: anybody can send
+ * datagrams. */
+static __always_inline void nat_track_to_pod(struct nat_entry *entry, const struct packet *packet,
+					     __u64 now)
+{
+	bool was_closed = nat_is_closed(entry);
+	__u8 seen = nat_seen_in(packet);
+
+	if (packet->kind == PACKET_ICMP_ERROR)
+		return;
+	if ((entry->remote_seen | seen) != entry->remote_seen)
+		entry->remote_seen |= seen;
+	if (packet->flow.protocol == IPPROTO_TCP && (!was_closed || !nat_is_closed(entry)))
+		nat_refresh(entry, now);
+}
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef PODLANE_BPF_NAT_FROM_POD_H
+#define PODLANE_BPF_NAT_FROM_POD_H
+
+#include "bpf/lib/nat.h"
+#include "bpf/lib/nat_ports.h"
+
+/* At a pod's veth: a packet to the outside that need not see the stack. */
+
+struct nat_way {
+	__u32 ifindex;
+	__be32 next_hop;
+};
+
+/* The way that the stack would take, or why the packet must go through it. */
+static __always_inline enum handover_reason
+nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way *way)
+{
+	struct bpf_fib_lookup fib = {
+	    .family = 2 /* AF_INET */,
+	    .l4_protocol = packet->protocol,
+	    .sport = packet->flow.source_port,
+	    .dport = packet->flow.destination_port,
+	    .tot_len = packet->segment_length,
+	    .ifindex = skb->ifindex,
+	    .tos = packet->tos,
+	    .ipv4_src = packet->source,
+	    .ipv4_dst = packet->destination,
+	};
+	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return HANDOVER_TOO_BIG;
+	/* Before Linux 5.12 a look-up without a neighbour does not name the device. */
+	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) ||
+	    fib.ifindex == skb->ifindex || fib.family != 2)
+		return HANDOVER_OUTSIDE;
+	way->ifindex = fib.ifindex;
+	way->next_hop = fib.ipv4_dst;
+	return HANDOVER_NONE;
+}
+
+/* What a translation cannot be looked up for, or what the stack has to answer. */
+static __always_inline bool nat_is_plain(const struct packet *packet)
+{
+	return packet->has_flow && !packet->is_fragment && packet->ttl > 1 &&
+	       !is_local_scope(packet->destination);
+}
+
+/*
+ * A new flow to an address that the stack is known not to translate, from its first packet on. What
+ * may be the answer to what came in through the stack goes back there.
+ */
+static __always_inline bool nat_may_open(const struct packet *packet, const struct flow_key *flow)
+{
+	const struct flow_entry *known;
+
+	if (!config.nat.at_once || nat_check_opening(packet) != DROP_NONE)
+		return false;
+	if (packet->kind == PACKET_OPENING)
+		return true;
+	known = bpf_map_lookup_elem(&flow_owners, flow);
+	return packet->kind == PACKET_DATAGRAM && !(known && known->owner == FLOW_OWNER_STACK);
+}
+
+/* Point of no return. */
+static __always_inline int nat_send(struct __sk_buff *skb, const struct packet *packet,
+				    const struct flow_key *flow, const struct nat_entry *entry,
+				    const struct nat_way *way)
+{
+	struct bpf_redir_neigh next_hop = {.nh_family = 2 /* AF_INET */, .ipv4_nh = way->next_hop};
+
+	count_path(skb, PATH_POD_TO_OUTSIDE);
+	if (!nat_rewrite_out(skb, packet, flow, entry) || !route_ipv4(skb, ETH_HLEN, packet->tos))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_REWRITE_FAILED);
+	skb->mark = MARK_FAST_PATH;
+	return bpf_redirect_neigh(way->ifindex, &next_hop, sizeof(next_hop), 0);
+}
+
+/* Translates and sends a packet of a flow that has an entry, or gets one. */
+static __always_inline int nat_send_translated(struct __sk_buff *skb, const struct packet *packet,
+					       struct nat_request *request, struct nat_entry *entry,
+					       const struct nat_way *way)
+{
+	enum drop_reason drop;
+
+	if (likely(entry)) {
+		drop = nat_revive(request, entry);
+	} else {
+		drop = nat_claim_tuple(request);
+		entry = bpf_map_lookup_elem(&nat_by_flow, &request->flow);
+		if (drop == DROP_NONE && !entry)
+			drop = DROP_NAT_CLAIM_LOST;
+	}
+	if (drop != DROP_NONE || !entry)
+		return drop_packet(skb, DIRECTION_FROM_POD, drop);
+	nat_track_from_pod(entry, packet, request->now);
+	return nat_send(skb, packet, &request->flow, entry, way);
+}
+
+#endif

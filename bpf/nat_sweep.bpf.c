@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Removes translations that are over. On no hook: the agent runs it by BPF_PROG_TEST_RUN with the
+ * keys of entries that look expired, and it looks again and removes them the way that the hooks
+ * take tuples over. The agent itself could only remove what it saw a moment ago, and would break a
+ * flow that has begun anew since.
+ *
+ * The "packet": 14 bytes of zeroes, then keys of nat_by_flow. Returns how many were removed.
+ */
+#include "bpf/lib/ctx.h"
+#include "bpf/lib/nat_claim.h"
+
+#define NAT_SWEEP_MAX 64
+
+/* Takes the tuple away from the flow, so that nobody brings the flow back or takes it over. The
+ * claim of a flow whose tuple is another's by now is not touched. */
+static __always_inline bool give_up_claim(const struct flow_key *flow,
+					  const struct nat_entry *entry,
+					  const struct nat_reply_key *reply, __u64 now)
+{
+	struct nat_claim *claim = bpf_map_lookup_elem(&nat_by_reply, reply);
+	bool ours = false;
+
+	if (!claim)
+		return true;
+	bpf_spin_lock(&claim->lock);
+	if (same_flow(&claim->flow, flow) && nat_is_expired(flow, entry, now)) {
+		claim->flow = (struct flow_key){};
+		ours = true;
+	}
+	bpf_spin_unlock(&claim->lock);
+	return ours;
+}
+
+static __noinline int sweep_flow(const struct flow_key *flow)
+{
+	struct nat_reply_key reply = nat_reply_of(flow);
+	__u64 now = bpf_ktime_get_ns();
+	const struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, flow);
+
+	if (!entry || !nat_is_expired(flow, entry, now))
+		return 0;
+	reply.nat_address = entry->nat_address;
+	reply.nat_port = entry->nat_port;
+	if (!give_up_claim(flow, entry, &reply, now))
+		return 0;
+	nat_remove_flow(flow);
+	if (!bpf_map_delete_elem(&nat_by_reply, &reply))
+		nat_count_port(&reply, -1);
+	return 1;
+}
+
+SEC("tc")
+int nat_sweep(struct __sk_buff *skb)
+{
+	int removed = 0;
+
+	for (__u32 i = 0; i < NAT_SWEEP_MAX; i++) {
+		const struct flow_key *key =
+		    packet_bytes(skb, ETH_HLEN + i * sizeof(*key), sizeof(*key));
+		struct flow_key flow;
+
+		if (!key)
+			break;
+		__builtin_memcpy(&flow, key, sizeof(flow));
+		removed += sweep_flow(&flow);
+	}
+	return removed;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef PODLANE_SCHEMA_NAT_H
+#define PODLANE_SCHEMA_NAT_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#include "maps/schema/flow.h"
+
+/*
+ * Source NAT. A flow's translation is one entry of nat_by_flow, which holds all of its state; the
+ * entry of nat_by_reply is the claim on the translated tuple and leads back to it. Who may write
+ * what, and when: bpf/DESIGN.md, "Translations".
+ */
+
+enum nat_flag {
+	NAT_FLAG_STACK = 1 << 0, /* the host's stack translates the flow as well: replies go up */
+	NAT_FLAG_HOST = 1 << 1, /* the flow is the host's own; flow_key.pod_address is the host's */
+};
+
+/* What one side of a TCP connection has sent; of other protocols NAT_SEEN_DATA alone. */
+enum nat_seen {
+	NAT_SEEN_DATA = 1 << 0, /* anything but the SYN that opened the flow */
+	NAT_SEEN_FIN = 1 << 1,
+	NAT_SEEN_RST = 1 << 2,
+};
+
+/* Value of nat_by_flow; key: struct flow_key, as the pod sends. */
+struct nat_entry {
+	__u64 last_seen;    /* ns of CLOCK_MONOTONIC, to about a second */
+	__be32 nat_address; /* what the source is translated to */
+	__be16 nat_port;    /* ICMP echo: the identifier */
+	__u8 flags;	    /* enum nat_flag, bits; never change */
+	__u8 pod_seen; /* enum nat_seen, bits; written by the hooks that the pod's packets pass */
+	__u8 remote_seen; /* enum nat_seen, bits; written by those of the remote's */
+	__u8 pad[7];
+};
+
+/* Key of nat_by_reply: a translated flow as the remote sees it. */
+struct nat_reply_key {
+	__be32 nat_address;
+	__be32 remote_address;
+	__be16 nat_port;
+	__be16 remote_port; /* ICMP: 0 */
+	__u8 protocol;	    /* IPPROTO_* */
+	__u8 pad[3];
+};
+
+/* Value of nat_by_reply. */
+struct nat_claim {
+	struct flow_key flow;	   /* whose tuple it is; all zero while it is being given up */
+	__u64 since;		   /* ns of CLOCK_MONOTONIC */
+	struct bpf_spin_lock lock; /* held to change `flow`, or to bring an expired entry back */
+	__u32 pad;
+};
+
+/* The range of ports is cut into blocks, so that a free port is found without a look at all of
+ * them. */
+#define NAT_BLOCKS_MAX	   256
+#define NAT_BLOCK_SIZE_MAX 256
+
+/* Key of nat_ports_by_destination. */
+struct nat_destination {
+	__be32 nat_address;
+	__be32 remote_address;
+	__be16 remote_port; /* ICMP: 0 */
+	__u8 protocol;	    /* IPPROTO_* */
+	__u8 pad;
+};
+
+/* Value of nat_ports_by_destination. A hint where to look; the claim is the entry of nat_by_reply.
+ */
+struct nat_ports {
+	__s32 used[NAT_BLOCKS_MAX]; /* ports in use by block */
+};
+
+/* Value of nat_flows_by_pod; key: __be32 address of the pod, or of the host itself. */
+struct nat_pod_flows {
+	__s64 flows; /* entries of nat_by_flow that are the pod's */
+};
+
+/* Key of nat_fragments: one IP datagram (RFC 791), as the hook sees it before it translates. */
+struct nat_fragment_key {
+	__be32 source;
+	__be32 destination;
+	__be16 id;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 pad;
+};
+
+/* Value of nat_fragments: what the datagram's first fragment was translated to. */
+struct nat_fragment {
+	__u64 seen;	/* ns of CLOCK_MONOTONIC */
+	__be32 address; /* new source of a pod's packet, new destination of a remote's */
+	__u8 flags;	/* enum nat_flag, bits */
+	__u8 pad[3];
+};
+
+/* Key of nat_address_by_device is __u32 ifindex, of a device that packets may leave the node by. */
+struct nat_device {
+	__be32 address; /* source of what is translated and leaves by the device */
+};
+
+/* Seconds. */
+struct nat_timeouts {
+	__u32 tcp_established; /* RFC 5382, REQ-5 */
+	__u32 tcp_transitory;  /* RFC 5382, REQ-5: a connection that is being opened */
+	__u32 tcp_closed;      /* after a RST or both FINs */
+	__u32 udp;	       /* RFC 4787, REQ-5 */
+	__u32 udp_dns;	       /* to port 53 (RFC 4787, REQ-5a) */
+	__u32 icmp;	       /* RFC 5508, REQ-2 */
+	__u32 sctp;
+};
+
+/* Part of struct datapath_config. All zero: nothing is translated. */
+struct nat_config {
+	__u32 enabled;	     /* 1: pods' packets to the outside are translated */
+	__u32 at_once;	     /* 1: networks_by_prefix holds the Services' networks, so that a flow
+			      * to any other is translated from its first packet, past the stack */
+	__u32 flows_per_pod; /* how many translations one pod may hold */
+	__u16 port_low;	     /* host byte order */
+	__u16 port_count;    /* port_low + port_count <= 65536 */
+	__u16 block_size;    /* ports, 1 to NAT_BLOCK_SIZE_MAX; the last block may be smaller */
+	__u16 block_count;   /* 1 to NAT_BLOCKS_MAX; together they hold port_count */
+	struct nat_timeouts timeouts; /* each at least 3 s */
+};
+
+_Static_assert(sizeof(struct nat_entry) == 24, "no implicit padding");
+_Static_assert(sizeof(struct nat_reply_key) == 16, "no implicit padding");
+_Static_assert(sizeof(struct nat_claim) == 32, "no implicit padding");
+_Static_assert(sizeof(struct nat_destination) == 12, "no implicit padding");
+_Static_assert(sizeof(struct nat_fragment_key) == 12, "no implicit padding");
+_Static_assert(sizeof(struct nat_fragment) == 16, "no implicit padding");
+_Static_assert(sizeof(struct nat_config) == 48, "no implicit padding");
+
+#endif

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test/prog/harness/nat.h"
+
+// IP fragments: the first names the flow and is translated like any packet, later ones follow it.
+namespace podlane::prog {
+namespace {
+
+constexpr std::uint16_t offset_of_second = 5;  // in units of 8 bytes: behind a UDP header and 32 bytes
+
+Frame first_of(Frame whole) {
+    whole.ip.fragment = more_fragments;
+    return whole;
+}
+// The bytes behind the first fragment's, without a transport header.
+Frame later_of(const Frame& whole, std::uint16_t flags = 0) {
+    Frame later = whole;
+    later.transport = OtherProtocol{protocol_of(whole)};
+    later.ip.fragment = static_cast<std::uint16_t>(flags | offset_of_second);
+    later.payload = pattern(24);
+    return later;
+}
+
+class NatFragment : public NatTest {
+protected:
+    const Frame datagram_ = from_pod(pod("web"), outside_ip, Udp{far_port, 4000});
+};
+
+TEST_F(NatFragment, FragmentsOfAPod_LeaveWithOneAddress) {
+    EXPECT_TRUE(hands_over(from_web, bytes(first_of(datagram_)), HANDOVER_FRAGMENT));
+    EXPECT_TRUE(hands_over(from_web, bytes(later_of(datagram_)), HANDOVER_FRAGMENT));
+    const std::uint16_t port = leaves(first_of(datagram_));
+    for (const std::uint16_t flags : {more_fragments, std::uint16_t{0}}) {
+        const Frame later = forwarded(later_of(datagram_, flags));
+        EXPECT_TRUE(passes(underlay_out, bytes(later), bytes(from(later, n1_ip, port)), PATH_STACK_TO_OUTSIDE));
+    }
+    EXPECT_EQ(entry_of(datagram_)->flags, 0);
+}
+
+TEST_F(NatFragment, FragmentsOfTheReply_ReachThePod) {
+    const std::uint16_t port = leaves(datagram_);
+    const Frame reply = outside_sends(n1_ip, answer_to(from(datagram_, n1_ip, port).transport));
+    EXPECT_TRUE(redirects(underlay_in, bytes(first_of(reply)),
+                          bytes(delivered(to(first_of(reply), web_ip, far_port), pod("web"))), PATH_OUTSIDE_TO_POD));
+    EXPECT_TRUE(redirects(underlay_in, bytes(later_of(reply)),
+                          bytes(delivered(to(later_of(reply), web_ip, 0), pod("web"))), PATH_OUTSIDE_TO_POD));
+    Frame without_hops = later_of(reply);
+    without_hops.ip.ttl = 1;
+    EXPECT_TRUE(drops(underlay_in, bytes(without_hops), DROP_NAT_TTL_EXPIRED));
+}
+
+TEST_F(NatFragment, FragmentsOfAStackFlowsReply_GoUpTheStack) {
+    EXPECT_EQ(node().run(underlay_out, bytes(forwarded(from(datagram_, web_ip, kept_port)))).verdict, Verdict::pass);
+    node().forget_counters();
+    const Frame reply = outside_sends(n1_ip, Udp{4000, kept_port});
+    EXPECT_TRUE(passes(underlay_in, bytes(first_of(reply)), bytes(to(first_of(reply), web_ip, kept_port)),
+                       PATH_OUTSIDE_TO_STACK));
+    EXPECT_TRUE(
+        passes(underlay_in, bytes(later_of(reply)), bytes(to(later_of(reply), web_ip, 0)), PATH_OUTSIDE_TO_STACK));
+}
+
+TEST_F(NatFragment, LaterFragmentWithoutItsFirst_DoesNotLeave) {
+    EXPECT_TRUE(drops(underlay_out, bytes(forwarded(later_of(datagram_))), DROP_NAT_FRAGMENT));
+    leaves(first_of(datagram_));
+    Frame of_another = later_of(datagram_);
+    of_another.ip.id += 1;
+    EXPECT_TRUE(drops(underlay_out, bytes(forwarded(of_another)), DROP_NAT_FRAGMENT));
+    // Of the outside's, nobody knows whose it is.
+    EXPECT_TRUE(leaves_alone(underlay_in, bytes(later_of(outside_sends(n1_ip, Udp{4000, kept_port})))));
+}
+
+TEST_F(NatFragment, LaterFragmentThatComesTooLate_DoesNotLeave) {
+    leaves(first_of(datagram_));
+    auto recorded = map<spec::nat_fragments>();
+    for (auto [key, fragment] : must(recorded.entries())) {
+        fragment.seen -= 30'000'000'000U;
+        must(recorded.update(key, fragment));
+    }
+    EXPECT_TRUE(drops(underlay_out, bytes(forwarded(later_of(datagram_))), DROP_NAT_FRAGMENT));
+}
+
+TEST_F(NatFragment, FragmentsOfAnEcho_FollowToo) {
+    const Frame echo = from_pod(pod("web"), outside_ip, Icmp{.id = 77, .sequence = 1});
+    const std::uint16_t port = leaves(first_of(echo));
+    const Frame later = forwarded(later_of(echo));
+    EXPECT_TRUE(passes(underlay_out, bytes(later), bytes(from(later, n1_ip, port)), PATH_STACK_TO_OUTSIDE));
+}
+
+}  // namespace
+}  // namespace podlane::prog
