@@ -222,7 +222,7 @@ Json json_of(const pod_endpoint& pod) {
             {"gateway", address_text(pod.gateway)},
             {"mac", mac_text(pod.mac)},
             {"hostMac", mac_text(pod.host_mac)},
-            {"egressIP", pod.egress_address != 0 ? address_text(pod.egress_address) : ""},
+            {"egressIP", pod.egress_address != 0 ? address_text(pod.egress_address) : std::string()},
             {"snat", (pod.flags & POD_FLAG_NO_SNAT) == 0}};
 }
 

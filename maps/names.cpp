@@ -103,4 +103,23 @@ std::string name_of(nat_seen seen) {
     return std::to_string(static_cast<unsigned>(seen));
 }
 
+std::string name_of(nat_state state) {
+    switch (state) {
+        case NAT_STATE_OPENING:
+            return "opening";
+        case NAT_STATE_ESTABLISHED:
+            return "established";
+        case NAT_STATE_CLOSED:
+            return "closed";
+        case NAT_STATE_UDP:
+        case NAT_STATE_DNS:
+        case NAT_STATE_ICMP:
+        case NAT_STATE_SCTP:
+            return "active";
+        case NAT_STATE_COUNT:
+            break;
+    }
+    return std::to_string(static_cast<unsigned>(state));
+}
+
 }  // namespace podlane

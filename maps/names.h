@@ -62,5 +62,6 @@ inline constexpr auto protocols = std::to_array<NamedValue>({
 [[nodiscard]] std::string name_of(network_class network);   // "cluster"
 [[nodiscard]] std::string name_of(nat_flag flag);           // "stack"
 [[nodiscard]] std::string name_of(nat_seen seen);           // "fin"
+[[nodiscard]] std::string name_of(nat_state state);         // "established"
 
 }  // namespace podlane

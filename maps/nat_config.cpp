@@ -1,8 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "maps/nat_config.h"
 
+#include <algorithm>
+#include <array>
+
 namespace podlane {
 namespace {
+
+// Seconds.
+constexpr std::array<std::uint32_t, NAT_STATE_COUNT> nat_timeouts = [] {
+    std::array<std::uint32_t, NAT_STATE_COUNT> timeouts{};
+    timeouts[NAT_STATE_OPENING] = 240;       // RFC 5382, REQ-5
+    timeouts[NAT_STATE_ESTABLISHED] = 7440;  // the same
+    timeouts[NAT_STATE_CLOSED] = 10;
+    timeouts[NAT_STATE_UDP] = 300;  // RFC 4787, REQ-5
+    timeouts[NAT_STATE_DNS] = 20;   // RFC 4787, REQ-5a
+    timeouts[NAT_STATE_ICMP] = 60;  // RFC 5508, REQ-2
+    timeouts[NAT_STATE_SCTP] = 7440;
+    return timeouts;
+}();
 
 constexpr std::uint32_t pods_that_fill_the_table = 4;
 
@@ -27,14 +43,13 @@ nat_config nat_config_for(std::uint16_t low, std::uint16_t high) {
     config.port_count = static_cast<std::uint16_t>(ports);
     config.block_size = static_cast<std::uint16_t>(block_size);
     config.block_count = static_cast<std::uint16_t>((ports + block_size - 1) / block_size);
-    config.timeouts = {.tcp_established = 7440,
-                       .tcp_transitory = 240,
-                       .tcp_closed = 10,
-                       .udp = 300,
-                       .udp_dns = 20,
-                       .icmp = 60,
-                       .sctp = 7440};
+    std::ranges::copy(nat_timeouts, config.timeouts);
     return config;
+}
+
+std::int64_t nat_expiry(const flow_key& flow, const nat_entry& entry) {
+    constexpr std::int64_t nanoseconds = 1'000'000'000;
+    return static_cast<std::int64_t>(entry.last_seen) + nat_timeouts.at(nat_state_of(&flow, &entry)) * nanoseconds;
 }
 
 }  // namespace podlane

@@ -12,4 +12,7 @@ namespace podlane {
 // table for each pod.
 [[nodiscard]] nat_config nat_config_for(std::uint16_t low, std::uint16_t high);
 
+// When the entry's time is over, nanoseconds of CLOCK_MONOTONIC; may lie in the past.
+[[nodiscard]] std::int64_t nat_expiry(const flow_key& flow, const nat_entry& entry);
+
 }  // namespace podlane

@@ -12,6 +12,7 @@
 #include "agent/ctl/agent_commands.h"
 #include "agent/ctl/completion.h"
 #include "agent/ctl/map_commands.h"
+#include "agent/ctl/nat_commands.h"
 
 namespace podlane::ctl {
 namespace {
@@ -34,6 +35,7 @@ public:
         add_global_flags();
         add_agent_commands();
         add_map_commands();
+        add_nat_commands();
         add_completion();
     }
     CommandLine(const CommandLine&) = delete;
@@ -139,6 +141,13 @@ private:
             leaf->add_flag_callback("--raw", [this] { decoding_ = Decoding::raw; }, "bytes in hexadecimal");
         }
         command(*map, "stats", "entries, capacity and memory of every map", [this] { return map_stats(context_); });
+    }
+
+    void add_nat_commands() {
+        CLI::App* nat = group(app_, "nat", "translations of what pods send to the outside; works without an agent");
+        nat->require_subcommand(1);
+        command(*nat, "list", "every live translation", [this] { return nat_list(context_); });
+        command(*nat, "stats", "translations by pod, ports by destination", [this] { return nat_stats(context_); });
     }
 
     void add_completion() {

@@ -5,7 +5,6 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "agent/link/ownership.h"
@@ -21,6 +20,8 @@ constexpr auto reconcile_delay = std::chrono::milliseconds(20);
 constexpr auto audit_period = std::chrono::seconds(3);
 // The same for settings of which the kernel tells no changes (accept_local).
 constexpr auto settings_audit_period = std::chrono::milliseconds(700);
+// A part of the table of translations at a time: all of it in 8 s at most.
+constexpr auto nat_sweep_period = std::chrono::seconds(1);
 
 unsigned all_rp_filter() {
     const auto text = read_sysctl("net/ipv4/conf/all/rp_filter");
@@ -52,8 +53,8 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       settings_(std::move(settings)),
       features_(kernel.features),
       pins_(settings_.bpffs),
-      health_({"config", "state", "node", "underlay", "overlay", "peers", "firewall", "datapath", "maps", "pods",
-               "repairs"}),
+      health_({"config", "state", "node", "underlay", "overlay", "peers", "firewall", "datapath", "maps", "snat",
+               "pods", "repairs"}),
       endpoints_(settings_.run_dir / "endpoints"),
       socket_(std::move(kernel.socket)),
       monitor_(std::move(kernel.monitor)),
@@ -118,12 +119,16 @@ Result<void> NodeAgent::start() {
     }
     auto audited = loop_.every(audit_period, [this] { audit(); });
     auto settings_audited = loop_.every(settings_audit_period, [this] { audit_settings(); });
-    if (!audited || !settings_audited) {
-        return std::unexpected(audited ? settings_audited.error() : audited.error());
+    auto swept = loop_.every(nat_sweep_period, [this] { sweep_translations(); });
+    for (const auto* timer : {&audited, &settings_audited, &swept}) {
+        if (!*timer) {
+            return std::unexpected(timer->error());
+        }
     }
     netlink_watch_ = std::move(*watched);
     audit_ = std::move(*audited);
     settings_audit_ = std::move(*settings_audited);
+    nat_sweep_ = std::move(*swept);
     source_.on_change([this] { on_source_change(); });
     reconcile();
     return {};
@@ -335,7 +340,8 @@ DesiredInputs NodeAgent::desired_inputs() const {
             .paths = &peers_->all(),
             .pods = &pods_,
             .underlay_mtu = underlay_.mtu,
-            .all_rp_filter = all_rp_filter()};
+            .all_rp_filter = all_rp_filter(),
+            .uplinks = uplinks_};
 }
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {
@@ -370,6 +376,7 @@ datapath_config NodeAgent::wanted_config() const {
     config.overlay_port = htons(settings_.overlay.port);
     std::ranges::copy(node_vtep_mac(settings_.overlay, self).bytes(), config.vtep_mac);
     config.encapsulation = features_.encapsulation;
+    config.nat = desired_nat(settings_.overlay.snat);
     return config;
 }
 
@@ -387,11 +394,15 @@ bool NodeAgent::load_datapath() {
             return false;
         }
         maps_ = std::move(*maps);
+        if (const auto started = start_sweeper(); !started) {
+            health_.degraded("snat", started.error().message, "see the agent's log");
+        }
     }
     return true;
 }
 
 void NodeAgent::reconcile_maps() {
+    uplinks_ = uplink_addresses();
     const auto report = maps_->reconcile(desired_maps(settings_.overlay, desired_inputs()));
     if (report.updated + report.removed > 0) {
         log::info("maps: {} entries updated, {} removed", report.updated, report.removed);
@@ -403,6 +414,16 @@ void NodeAgent::reconcile_maps() {
     }
 }
 
+std::set<std::uint32_t> NodeAgent::underlay_devices() const {
+    std::set<std::uint32_t> devices = {underlay_.ifindex};
+    for (const auto& [name, path] : peers_->all()) {
+        if (path.ifindex != 0) {
+            devices.insert(path.ifindex);
+        }
+    }
+    return devices;
+}
+
 std::vector<WantedHook> NodeAgent::wanted_hooks() const {
     std::vector<WantedHook> hooks = {{Hook::from_overlay, overlay_ifindex_, settings_.overlay.device},
                                      {Hook::to_overlay, overlay_ifindex_, settings_.overlay.device}};
@@ -410,13 +431,7 @@ std::vector<WantedHook> NodeAgent::wanted_hooks() const {
         hooks.push_back({Hook::from_pod, pod.ifindex, pod.host_interface});
         hooks.push_back({Hook::to_pod, pod.ifindex, pod.host_interface});
     }
-    std::set<std::uint32_t> underlays = {underlay_.ifindex};
-    for (const auto& [name, path] : peers_->all()) {
-        if (path.ifindex != 0) {
-            underlays.insert(path.ifindex);
-        }
-    }
-    for (const auto ifindex : underlays) {
+    for (const auto ifindex : underlay_devices()) {
         const auto device = ifindex == underlay_.ifindex ? underlay_.name : fmt::format("device {}", ifindex);
         hooks.push_back({Hook::from_underlay, ifindex, device});
         hooks.push_back({Hook::to_underlay, ifindex, device});

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
 #include "agent/node/firewall.h"
+#include "agent/node/nat_sweeper.h"
 #include "agent/node/peer_paths.h"
 #include "agent/node/underlay.h"
 #include "agent/observe/health.h"
@@ -97,6 +99,9 @@ private:
     void reconcile_maps();
     void reconcile_hooks();
     void report_pods();
+    // Once a second: a part of the table of translations.
+    void sweep_translations();
+    [[nodiscard]] Result<void> start_sweeper();
 
     // What no event tells of.
     void audit();
@@ -105,6 +110,9 @@ private:
     [[nodiscard]] std::vector<AttachedPod> attached_pods(const std::vector<netlink::Link>& links);
     [[nodiscard]] DesiredInputs desired_inputs() const;
     [[nodiscard]] datapath_config wanted_config() const;
+    // Devices that carry traffic between nodes, by ifindex, and those among them that have an address to translate to.
+    [[nodiscard]] std::set<std::uint32_t> underlay_devices() const;
+    [[nodiscard]] std::map<std::uint32_t, Ipv4Address> uplink_addresses();
     [[nodiscard]] std::vector<WantedHook> wanted_hooks() const;
     [[nodiscard]] bool concerns_underlay(const netlink::Event& event) const;
 
@@ -129,6 +137,8 @@ private:
     netlink::Link underlay_;
     std::uint32_t overlay_ifindex_ = 0;
     std::uint32_t pod_mtu_ = 0;
+    std::map<std::uint32_t, Ipv4Address> uplinks_;
+    std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
     std::unique_ptr<PeerPaths> peers_;
     std::unique_ptr<Firewall> firewall_;
@@ -139,6 +149,7 @@ private:
     EventLoop::Watch pending_;
     EventLoop::Watch audit_;
     EventLoop::Watch settings_audit_;
+    EventLoop::Watch nat_sweep_;
 };
 
 }  // namespace podlane

@@ -39,6 +39,8 @@ public:
     // until reconcile() replaces it. Returns whether they were. On an error the programs stay as they are.
     [[nodiscard]] Result<bool> load(const datapath_config& config);
     [[nodiscard]] bool is_loaded() const { return datapath_.has_value(); }
+    // Of the programs that are loaded: there must be some.
+    [[nodiscard]] int nat_sweep_fd() const { return datapath_->nat_sweep_fd(); }
 
     // Attaches what is not attached, looking at the kernel and not at memory: it also mends what somebody removed.
     [[nodiscard]] HookReport reconcile(const std::vector<WantedHook>& wanted, Sweep sweep);

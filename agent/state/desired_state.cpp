@@ -5,6 +5,8 @@
 #include <functional>
 #include <set>
 
+#include "maps/nat_config.h"
+
 namespace podlane {
 namespace {
 
@@ -119,6 +121,32 @@ std::vector<PeerPrefix> peer_prefixes(const OverlaySettings& settings, const Des
     return peers;
 }
 
+void add_network(WantedMaps& maps, const Ipv4Prefix& prefix, network_class network) {
+    const network_key key{.prefix_length = prefix.length(), .address = prefix.address().wire()};
+    maps.networks_by_prefix[key] = {.network_class = network};
+}
+
+// The longest prefix decides: what lies within the pod network is the pod network's, whoever names it again.
+void add_networks(WantedMaps& maps, const OverlaySettings& settings) {
+    const auto within_cluster = [&](const Ipv4Prefix& prefix) {
+        return std::ranges::any_of(settings.cluster_cidrs,
+                                   [&](const Ipv4Prefix& cluster) { return cluster.contains(prefix); });
+    };
+    if (settings.snat.enabled) {
+        for (const auto& prefix : settings.snat.non_masquerade_cidrs) {
+            if (!within_cluster(prefix)) {
+                add_network(maps, prefix, NETWORK_UNTRANSLATED);
+            }
+        }
+        for (const auto& prefix : settings.snat.service_cidrs) {
+            add_network(maps, prefix, NETWORK_SERVICE);
+        }
+    }
+    for (const auto& prefix : settings.cluster_cidrs) {
+        add_network(maps, prefix, NETWORK_CLUSTER);
+    }
+}
+
 }  // namespace
 
 std::uint32_t overlay_mtu(const OverlaySettings& settings, std::uint32_t underlay_mtu) {
@@ -140,6 +168,15 @@ MacAddress node_vtep_mac(const OverlaySettings& settings, const Node& node) {
     return settings.flannel && node.flannel_mac ? *node.flannel_mac : vtep_mac(node.internal_ip);
 }
 
+nat_config desired_nat(const SnatSettings& settings) {
+    if (!settings.enabled) {
+        return {};
+    }
+    nat_config config = nat_config_for(settings.port_low, settings.port_high);
+    config.at_once = settings.service_cidrs.empty() ? 0 : 1;
+    return config;
+}
+
 WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& inputs) {
     WantedMaps maps;
     for (const auto& [name, node] : inputs.cluster->nodes) {
@@ -148,9 +185,11 @@ WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& in
     for (const auto& pod : *inputs.pods) {
         maps.pods_by_ipv4[pod.ip.wire()] = endpoint_of(pod);
     }
-    for (const auto& prefix : settings.cluster_cidrs) {
-        const network_key key{.prefix_length = prefix.length(), .address = prefix.address().wire()};
-        maps.networks_by_prefix[key] = {.network_class = NETWORK_CLUSTER};
+    add_networks(maps, settings);
+    if (settings.snat.enabled) {
+        for (const auto& [ifindex, address] : inputs.uplinks) {
+            maps.nat_address_by_device[ifindex] = {.address = address.wire()};
+        }
     }
     maps.pod_cidr_lengths[0] = lengths_of(*inputs.cluster);
     return maps;

@@ -41,6 +41,7 @@ struct WantedMaps {
     MapContent<spec::pods_by_ipv4> pods_by_ipv4;
     MapContent<spec::networks_by_prefix> networks_by_prefix;
     MapContent<spec::pod_cidr_lengths> pod_cidr_lengths;
+    MapContent<spec::nat_address_by_device> nat_address_by_device;
 };
 
 // A pod of this node whose device exists.
@@ -54,6 +55,15 @@ struct AttachedPod {
     std::uint32_t mtu = 0;
 };
 
+// What pods' packets to the outside are translated to.
+struct SnatSettings {
+    bool enabled = false;
+    std::vector<Ipv4Prefix> non_masquerade_cidrs;  // besides clusterCIDRs and the nodes' addresses
+    std::vector<Ipv4Prefix> service_cidrs;         // empty: not known
+    std::uint16_t port_low = 0;                    // host byte order
+    std::uint16_t port_high = 0;                   // included
+};
+
 // The parts of the configuration that shape the wanted state.
 struct OverlaySettings {
     PathMode mode = PathMode::automatic;
@@ -62,14 +72,16 @@ struct OverlaySettings {
     std::uint32_t mtu = 0;   // bytes of inner IP; 0: the underlay's less the overhead
     bool flannel = false;    // addresses and MACs as flannel has them
     std::vector<Ipv4Prefix> cluster_cidrs;
+    SnatSettings snat;
 };
 
 struct DesiredInputs {
     const Cluster* cluster = nullptr;                        // with a node that is this one
     const std::map<std::string, PeerPath>* paths = nullptr;  // by node name; a peer without one is not routed
     const std::vector<AttachedPod>* pods = nullptr;
-    std::uint32_t underlay_mtu = 0;  // bytes
-    unsigned all_rp_filter = 0;      // net/ipv4/conf/all/rp_filter
+    std::uint32_t underlay_mtu = 0;                // bytes
+    unsigned all_rp_filter = 0;                    // net/ipv4/conf/all/rp_filter
+    std::map<std::uint32_t, Ipv4Address> uplinks;  // by ifindex: the source of what leaves the cluster there
 };
 
 // What VXLAN over IPv4 adds to a packet: IPv4, UDP, VXLAN and the inner Ethernet header (RFC 7348).
@@ -83,6 +95,8 @@ inline constexpr std::uint32_t vxlan_overhead = 50;
 [[nodiscard]] Ipv4Address overlay_address(const OverlaySettings& settings, const Node& node);
 // The MAC of a node's VTEP: flannel's where it is published and wanted, otherwise derived from the InternalIP.
 [[nodiscard]] MacAddress node_vtep_mac(const OverlaySettings& settings, const Node& node);
+// Of the programs, when they translate; all zero when they do not.
+[[nodiscard]] nat_config desired_nat(const SnatSettings& settings);
 [[nodiscard]] WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& inputs);
 [[nodiscard]] WantedHostNetwork desired_host_network(const OverlaySettings& settings, const DesiredInputs& inputs);
 

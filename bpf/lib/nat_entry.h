@@ -16,8 +16,6 @@
 /* Written no more often, since the other CPUs read it. */
 #define NAT_REFRESH (NAT_SECOND / 2)
 
-#define DNS_PORT 53
-
 static __always_inline bool same_flow(const struct flow_key *one, const struct flow_key *other)
 {
 	return one->pod_address == other->pod_address &&
@@ -30,31 +28,16 @@ static __always_inline bool nat_is_in_range(__be16 port)
 	return (__u32)(bpf_ntohs(port) - config.nat.port_low) < config.nat.port_count;
 }
 
-static __always_inline bool nat_is_closed(const struct nat_entry *entry)
+static __always_inline bool nat_is_closed(const struct flow_key *flow,
+					  const struct nat_entry *entry)
 {
-	return ((entry->pod_seen | entry->remote_seen) & NAT_SEEN_RST) ||
-	       (entry->pod_seen & entry->remote_seen & NAT_SEEN_FIN);
+	return nat_state_of(flow, entry) == NAT_STATE_CLOSED;
 }
 
 /* Nanoseconds. */
 static __always_inline __u64 nat_timeout(const struct flow_key *flow, const struct nat_entry *entry)
 {
-	__u32 seconds = config.nat.timeouts.sctp;
-
-	if (flow->protocol == IPPROTO_TCP) {
-		if (nat_is_closed(entry))
-			seconds = config.nat.timeouts.tcp_closed;
-		else if (entry->pod_seen & entry->remote_seen & NAT_SEEN_DATA)
-			seconds = config.nat.timeouts.tcp_established;
-		else
-			seconds = config.nat.timeouts.tcp_transitory;
-	} else if (flow->protocol == IPPROTO_UDP) {
-		seconds = flow->remote_port == bpf_htons(DNS_PORT) ? config.nat.timeouts.udp_dns
-								   : config.nat.timeouts.udp;
-	} else if (flow->protocol == IPPROTO_ICMP) {
-		seconds = config.nat.timeouts.icmp;
-	}
-	return seconds * NAT_SECOND;
+	return config.nat.timeouts[nat_state_of(flow, entry)] * NAT_SECOND;
 }
 
 /* Nanoseconds. The clocks of two CPUs may differ a little. */
@@ -106,10 +89,10 @@ static __always_inline __u8 nat_seen_in(const struct packet *packet)
  * of a TCP connection. A SYN opens a connection anew, and a segment after the remote's RST shows
  * that the pod did not believe it.
  */
-static __always_inline void nat_track_from_pod(struct nat_entry *entry, const struct packet *packet,
-					       __u64 now)
+static __always_inline void nat_track_from_pod(const struct flow_key *flow, struct nat_entry *entry,
+					       const struct packet *packet, __u64 now)
 {
-	bool was_closed = nat_is_closed(entry);
+	bool was_closed = nat_is_closed(flow, entry);
 	__u8 seen = nat_seen_in(packet);
 
 	if (packet->kind == PACKET_ICMP_ERROR) /* RFC 5508, REQ-6: refreshes nothing */
@@ -124,23 +107,23 @@ static __always_inline void nat_track_from_pod(struct nat_entry *entry, const st
 		if ((entry->pod_seen | seen) != entry->pod_seen)
 			entry->pod_seen |= seen;
 	}
-	if (!was_closed || !nat_is_closed(entry))
+	if (!was_closed || !nat_is_closed(flow, entry))
 		nat_refresh(entry, now);
 }
 
 /* A packet of the remote's. Only of a TCP connection does it keep the translation: anybody can send
  * datagrams. */
-static __always_inline void nat_track_to_pod(struct nat_entry *entry, const struct packet *packet,
-					     __u64 now)
+static __always_inline void nat_track_to_pod(const struct flow_key *flow, struct nat_entry *entry,
+					     const struct packet *packet, __u64 now)
 {
-	bool was_closed = nat_is_closed(entry);
+	bool was_closed = nat_is_closed(flow, entry);
 	__u8 seen = nat_seen_in(packet);
 
 	if (packet->kind == PACKET_ICMP_ERROR)
 		return;
 	if ((entry->remote_seen | seen) != entry->remote_seen)
 		entry->remote_seen |= seen;
-	if (packet->flow.protocol == IPPROTO_TCP && (!was_closed || !nat_is_closed(entry)))
+	if (packet->flow.protocol == IPPROTO_TCP && (!was_closed || !nat_is_closed(flow, entry)))
 		nat_refresh(entry, now);
 }
 

@@ -94,7 +94,7 @@ static __always_inline int nat_send_translated(struct __sk_buff *skb, const stru
 	}
 	if (drop != DROP_NONE || !entry)
 		return drop_packet(skb, DIRECTION_FROM_POD, drop);
-	nat_track_from_pod(entry, packet, request->now);
+	nat_track_from_pod(&request->flow, entry, packet, request->now);
 	return nat_send(skb, packet, &request->flow, entry, way);
 }
 

@@ -94,7 +94,7 @@ static __always_inline int nat_receive_flow(struct __sk_buff *skb, const struct 
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_TTL_EXPIRED);
 	if (path == PATH_OUTSIDE_TO_POD && !bpf_map_lookup_elem(&pods_by_ipv4, &flow.pod_address))
 		return hand_over(skb, DIRECTION_FROM_UNDERLAY, HANDOVER_NO_POD);
-	nat_track_to_pod(entry, packet, now);
+	nat_track_to_pod(&flow, entry, packet, now);
 	nat_record_fragment(packet, flow.pod_address, entry->flags, now);
 	if (path == PATH_OUTSIDE_TO_HOST && entry->nat_port == flow.pod_port)
 		return VERDICT_PASS;

@@ -70,7 +70,7 @@ static __always_inline int nat_leave_flow(struct __sk_buff *skb, const struct pa
 		drop = DROP_NAT_CLAIM_LOST;
 	if (drop != DROP_NONE || !entry)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, drop);
-	nat_track_from_pod(entry, packet, request.now);
+	nat_track_from_pod(&flow, entry, packet, request.now);
 	nat_record_fragment(packet, entry->nat_address, entry->flags, request.now);
 	count_path(skb, PATH_STACK_TO_OUTSIDE);
 	if (!nat_rewrite_out(skb, packet, &flow, entry))
@@ -144,7 +144,7 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	if (drop != DROP_NONE || !entry)
 		return nat_refuse_host(skb, &request,
 				       drop != DROP_NONE ? drop : DROP_NAT_CLAIM_LOST);
-	nat_track_from_pod(entry, packet, request.now);
+	nat_track_from_pod(&flow, entry, packet, request.now);
 	if (entry->nat_port == flow.pod_port)
 		return VERDICT_PASS;
 	count_path(skb, PATH_HOST_TO_OUTSIDE);

@@ -101,16 +101,42 @@ struct nat_device {
 	__be32 address; /* source of what is translated and leaves by the device */
 };
 
-/* Seconds. */
-struct nat_timeouts {
-	__u32 tcp_established; /* RFC 5382, REQ-5 */
-	__u32 tcp_transitory;  /* RFC 5382, REQ-5: a connection that is being opened */
-	__u32 tcp_closed;      /* after a RST or both FINs */
-	__u32 udp;	       /* RFC 4787, REQ-5 */
-	__u32 udp_dns;	       /* to port 53 (RFC 4787, REQ-5a) */
-	__u32 icmp;	       /* RFC 5508, REQ-2 */
-	__u32 sctp;
+/* What a translation's timeout depends on. */
+enum nat_state {
+	NAT_STATE_OPENING,     /* TCP */
+	NAT_STATE_ESTABLISHED, /* TCP: both sides have sent */
+	NAT_STATE_CLOSED,      /* TCP: a RST, or both FINs */
+	NAT_STATE_UDP,
+	NAT_STATE_DNS, /* UDP to port 53 */
+	NAT_STATE_ICMP,
+	NAT_STATE_SCTP,
+	NAT_STATE_COUNT,
 };
+
+/* IANA's numbers: <linux/in.h> and <netinet/in.h> do not go together. */
+#define NAT_TCP	 6
+#define NAT_UDP	 17
+#define NAT_ICMP 1
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define NAT_DNS_PORT __builtin_bswap16(53)
+#else
+#define NAT_DNS_PORT 53
+#endif
+
+static inline enum nat_state nat_state_of(const struct flow_key *flow,
+					  const struct nat_entry *entry)
+{
+	if (flow->protocol == NAT_UDP)
+		return flow->remote_port == NAT_DNS_PORT ? NAT_STATE_DNS : NAT_STATE_UDP;
+	if (flow->protocol != NAT_TCP)
+		return flow->protocol == NAT_ICMP ? NAT_STATE_ICMP : NAT_STATE_SCTP;
+	if (((entry->pod_seen | entry->remote_seen) & NAT_SEEN_RST) ||
+	    (entry->pod_seen & entry->remote_seen & NAT_SEEN_FIN))
+		return NAT_STATE_CLOSED;
+	return (entry->pod_seen & entry->remote_seen & NAT_SEEN_DATA) ? NAT_STATE_ESTABLISHED
+								      : NAT_STATE_OPENING;
+}
 
 /* Part of struct datapath_config. All zero: nothing is translated. */
 struct nat_config {
@@ -122,7 +148,7 @@ struct nat_config {
 	__u16 port_count;    /* port_low + port_count <= 65536 */
 	__u16 block_size;    /* ports, 1 to NAT_BLOCK_SIZE_MAX; the last block may be smaller */
 	__u16 block_count;   /* 1 to NAT_BLOCKS_MAX; together they hold port_count */
-	struct nat_timeouts timeouts; /* each at least 3 s */
+	__u32 timeouts[NAT_STATE_COUNT]; /* seconds, each at least 3 */
 };
 
 _Static_assert(sizeof(struct nat_entry) == 24, "no implicit padding");

@@ -227,6 +227,65 @@ TEST_F(AgentctlMapTest, DumpOfTheTranslations_HasAddressesPortsAndNames) {
     }
 }
 
+TEST_F(AgentctlMapTest, NatListAndStats_AreOfLiveTranslations) {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const auto ns = static_cast<__u64>(now.tv_sec) * 1'000'000'000U;
+    const auto add = [&](std::string_view flow, std::uint16_t port, __u64 last_seen) {
+        ASSERT_TRUE(translations_.update(FlowKeyFormat::parse(flow).value(), {.last_seen = last_seen,
+                                                                              .nat_address = address("192.168.0.1"),
+                                                                              .nat_port = htons(port),
+                                                                              .flags = 0,
+                                                                              .pod_seen = NAT_SEEN_DATA,
+                                                                              .remote_seen = NAT_SEEN_DATA,
+                                                                              .pad = {}}));
+    };
+    add("udp:10.244.1.5:40000:203.0.113.10:53", 20000, ns - 300'000'000'000U);  // over
+    add("tcp:10.244.1.5:40001:203.0.113.10:443", 20001, ns);
+    add("tcp:10.244.1.6:40001:203.0.113.10:443", 20002, ns);
+    add("icmp:10.244.1.6:7:203.0.113.10:7", 20003, ns);
+    const auto all = json({"nat", "list"});
+    ASSERT_EQ(all.size(), 3U);
+    const auto expires = all[0]["expiresSeconds"].get<int>();
+    EXPECT_GE(expires, 7430);
+    EXPECT_LE(expires, 7440);
+    EXPECT_EQ(all[0], (Document{{"protocol", "tcp"},
+                                {"podIP", "10.244.1.5"},
+                                {"podPort", 40001},
+                                {"natIP", "192.168.0.1"},
+                                {"natPort", 20001},
+                                {"destinationIP", "203.0.113.10"},
+                                {"destinationPort", 443},
+                                {"state", "established"},
+                                {"expiresSeconds", expires},
+                                {"flags", Document::array()}}));
+    EXPECT_EQ(all[1]["protocol"], "icmp");
+    EXPECT_EQ(all[1]["state"], "active");
+    EXPECT_EQ(
+        json({"nat", "stats"}),
+        (Document{
+            {"pods", {{{"podIP", "10.244.1.6"}, {"translations", 2}}, {{"podIP", "10.244.1.5"}, {"translations", 1}}}},
+            {"destinations",
+             {{{"protocol", "tcp"},
+               {"natIP", "192.168.0.1"},
+               {"destinationIP", "203.0.113.10"},
+               {"destinationPort", 443},
+               {"ports", 2}},
+              {{"protocol", "icmp"},
+               {"natIP", "192.168.0.1"},
+               {"destinationIP", "203.0.113.10"},
+               {"destinationPort", 0},
+               {"ports", 1}}}}}));
+    EXPECT_EQ(agentctl({"nat", "stats"}).out,
+              "POD-IP      TRANSLATIONS\n"
+              "10.244.1.6  2\n"
+              "10.244.1.5  1\n"
+              "\n"
+              "PROTOCOL  NAT-IP       DESTINATION-IP  DESTINATION-PORT  PORTS\n"
+              "tcp       192.168.0.1  203.0.113.10    443               2\n"
+              "icmp      192.168.0.1  203.0.113.10    0                 1\n");
+}
+
 TEST_F(AgentctlMapTest, DumpAsYaml_MeansTheSameAsJson) {
     const Ran run = agentctl({"map", "dump", "-o", "yaml"});
     EXPECT_EQ(run.status, ExitStatus::ok) << run.err;

@@ -220,5 +220,62 @@ TEST_F(DesiredStateTest, ConfiguredMtu_WinsOverTheUnderlays) {
     EXPECT_EQ(route("10.244.2.0/24").mtu, 1300U);
 }
 
+TEST_F(DesiredStateTest, Translation_NamesNetworksAndAddressesByDevice) {
+    settings_.snat = {.enabled = true,
+                      .non_masquerade_cidrs = {prefix("10.0.0.0/8"), prefix("10.244.7.0/24"), prefix("10.244.0.0/16")},
+                      .service_cidrs = {prefix("10.96.0.0/12")},
+                      .port_low = 20000,
+                      .port_high = 29999};
+    auto wanted = inputs();
+    wanted.uplinks = {{4, address("192.168.0.1")}};
+    const auto content = desired_maps(settings_, wanted);
+    const auto network = [&](std::string_view text) {
+        const auto of = prefix(text);
+        const auto found =
+            content.networks_by_prefix.find({.prefix_length = of.length(), .address = of.address().wire()});
+        return found == content.networks_by_prefix.end() ? 0U : found->second.network_class;
+    };
+    EXPECT_EQ(network("10.0.0.0/8"), NETWORK_UNTRANSLATED);
+    EXPECT_EQ(network("10.96.0.0/12"), NETWORK_SERVICE);
+    EXPECT_EQ(network("10.244.0.0/16"), NETWORK_CLUSTER) << "the pod network is that, whatever else is said of it";
+    EXPECT_EQ(network("10.244.7.0/24"), 0U);
+    ASSERT_EQ(content.nat_address_by_device.size(), 1U);
+    EXPECT_EQ(content.nat_address_by_device.at(4).address, address("192.168.0.1").wire());
+}
+
+TEST_F(DesiredStateTest, TranslationTurnedOff_LeavesNothingOfIt) {
+    settings_.snat = {.enabled = false,
+                      .non_masquerade_cidrs = {prefix("10.0.0.0/8")},
+                      .service_cidrs = {prefix("10.96.0.0/12")},
+                      .port_low = 20000,
+                      .port_high = 29999};
+    auto wanted = inputs();
+    wanted.uplinks = {{4, address("192.168.0.1")}};
+    EXPECT_EQ(desired_maps(settings_, wanted).networks_by_prefix.size(), settings_.cluster_cidrs.size());
+    EXPECT_TRUE(desired_maps(settings_, wanted).nat_address_by_device.empty());
+    EXPECT_EQ(desired_nat(settings_.snat).enabled, 0U);
+}
+
+TEST(DesiredNatTest, BlocksHoldEveryPortOfAnyRange) {
+    for (unsigned count = 1; count <= 65535; ++count) {
+        const auto low = static_cast<std::uint16_t>(65536 - count);
+        const auto config = desired_nat(
+            {.enabled = true, .non_masquerade_cidrs = {}, .service_cidrs = {}, .port_low = low, .port_high = 65535});
+        ASSERT_EQ(config.port_count, count);
+        ASSERT_LE(config.block_size, NAT_BLOCK_SIZE_MAX);
+        ASSERT_LE(config.block_count, NAT_BLOCKS_MAX);
+        ASSERT_GE(config.block_size * config.block_count, config.port_count);
+        ASSERT_LT(config.block_size * (config.block_count - 1), config.port_count) << "the last one is not empty";
+    }
+}
+
+TEST(DesiredNatTest, FirstPacketIsTranslatedAtOnceWhereTheServicesAreKnown) {
+    SnatSettings settings{
+        .enabled = true, .non_masquerade_cidrs = {}, .service_cidrs = {}, .port_low = 20000, .port_high = 20063};
+    EXPECT_EQ(desired_nat(settings).at_once, 0U);
+    settings.service_cidrs = {prefix("10.96.0.0/12")};
+    EXPECT_EQ(desired_nat(settings).at_once, 1U);
+}
+
 }  // namespace
 }  // namespace podlane

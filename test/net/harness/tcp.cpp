@@ -166,12 +166,14 @@ Outcome exchange_tcp(const Endpoint& client, const Endpoint& server, std::uint64
     return outcome;
 }
 
-Outcome exchange_on_parallel_connections(const Endpoint& client, const Endpoint& server, unsigned count) {
+Outcome exchange_on_parallel_connections(const Endpoint& client, const Endpoint& server, unsigned count,
+                                         ClientPorts ports) {
     constexpr auto timeout = std::chrono::seconds(5);
     const Fd listener = server_socket(*server.ns, server.address, SOCK_STREAM, timeout);
     const SocketAddress address = local_address(listener);
     std::vector<Fd> clients;
-    std::map<std::uint16_t, Fd> servers;  // by the client's port
+    std::map<std::uint16_t, Fd> servers;      // by the client's port, as the server sees it
+    std::vector<std::uint16_t> client_ports;  // the same, by number
     Ipv4Address seen;
     for (unsigned number = 0; number < count; ++number) {
         clients.push_back(client_socket(*client.ns, SOCK_STREAM, timeout));
@@ -186,10 +188,13 @@ Outcome exchange_on_parallel_connections(const Endpoint& client, const Endpoint&
         ::setsockopt(accepted.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
         const auto peer = peer_address(accepted);
         seen = peer.address;
-        servers.insert_or_assign(peer.port, std::move(accepted));
+        client_ports.push_back(ports == ClientPorts::kept ? local_address(clients.back()).port : peer.port);
+        if (!servers.emplace(peer.port, std::move(accepted)).second) {
+            return {fmt::format("connection {} shares its port with another", number), seen};
+        }
     }
     for (unsigned number = 0; number < count; ++number) {
-        const auto matching = servers.find(local_address(clients[number]).port);
+        const auto matching = servers.find(client_ports[number]);
         if (matching == servers.end()) {
             return {fmt::format("connection {} arrived from another port", number), seen};
         }

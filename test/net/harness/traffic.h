@@ -39,7 +39,9 @@ struct Outcome {
                                    std::chrono::seconds timeout = std::chrono::seconds(10));
 
 // Opens `count` connections, all of them before the first is used; on each a message of its own is echoed.
-[[nodiscard]] Outcome exchange_on_parallel_connections(const Endpoint& client, const Endpoint& server, unsigned count);
+enum class ClientPorts : std::uint8_t { kept, translated };
+[[nodiscard]] Outcome exchange_on_parallel_connections(const Endpoint& client, const Endpoint& server, unsigned count,
+                                                       ClientPorts ports = ClientPorts::kept);
 
 // Sends one datagram of each size and waits for its echo, which must be the same bytes.
 [[nodiscard]] Outcome echo_udp(const Endpoint& client, const Endpoint& server, const std::vector<std::size_t>& sizes);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/node/nat_sweeper.h"
+
+#include <bpf/bpf.h>
+#include <linux/if_ether.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <span>
+#include <utility>
+
+namespace podlane {
+namespace {
+
+constexpr std::uint32_t page_entries = 16384;
+constexpr std::size_t keys_of_one_run = 64;  // NAT_SWEEP_MAX
+constexpr std::int64_t nanoseconds = 1'000'000'000;
+
+// The clock that the programs read.
+std::uint64_t monotonic_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec * nanoseconds + now.tv_nsec);
+}
+
+Result<std::size_t> run(int program, std::span<const flow_key> keys) {
+    std::array<std::byte, ETH_HLEN + keys_of_one_run * sizeof(flow_key)> packet{};
+    std::memcpy(&packet[ETH_HLEN], keys.data(), keys.size_bytes());
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<__u32>(ETH_HLEN + keys.size_bytes());
+    options.repeat = 1;
+    if (const int error = bpf_prog_test_run_opts(program, &options); error != 0) {
+        return fail_errno(-error, "run nat_sweep over {} translations", keys.size());
+    }
+    return options.retval;
+}
+
+}  // namespace
+
+NatSweeper::NatSweeper(ReadOnlyMap<spec::nat_by_flow> table, const nat_config& config)
+    : table_(std::move(table)), pages_(table_.fd(), shape_of<spec::nat_by_flow>(), page_entries) {
+    shortest_timeout_ = nanoseconds * *std::ranges::min_element(config.timeouts);
+}
+
+Result<std::size_t> NatSweeper::sweep(int sweep_program) {
+    const auto page = pages_.next();
+    if (!page) {
+        return std::unexpected(page.error());
+    }
+    // Which of these are over the program knows; younger ones cannot be.
+    std::vector<flow_key> keys;
+    const auto now = monotonic_ns();
+    for (std::size_t i = 0; i < page->count; ++i) {
+        nat_entry entry{};
+        std::memcpy(&entry, page->value(i).data(), sizeof(entry));
+        if (static_cast<std::int64_t>(now - entry.last_seen) >= shortest_timeout_) {
+            std::memcpy(&keys.emplace_back(), page->key(i).data(), sizeof(flow_key));
+        }
+    }
+    std::size_t removed = 0;
+    for (std::size_t done = 0; done < keys.size(); done += keys_of_one_run) {
+        const auto part = std::span(keys).subspan(done, std::min(keys_of_one_run, keys.size() - done));
+        const auto swept = run(sweep_program, part);
+        if (!swept) {
+            return swept;
+        }
+        removed += *swept;
+    }
+    seen_ += page->count - removed;
+    if (pages_.at_end()) {
+        entries_ = std::exchange(seen_, 0);
+    }
+    return removed;
+}
+
+}  // namespace podlane
