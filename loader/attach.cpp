@@ -39,12 +39,6 @@ const HookTraits& traits_of(Hook hook) {
     return hooks[static_cast<std::size_t>(hook)];
 }
 
-std::uint32_t program_id(int program_fd) {
-    bpf_prog_info info{};
-    __u32 length = sizeof(info);
-    return bpf_obj_get_info_by_fd(program_fd, &info, &length) == 0 ? info.id : 0;
-}
-
 struct LinkTarget {
     std::uint32_t ifindex = 0;  // 0: the device is gone
     std::uint32_t program = 0;
@@ -76,6 +70,12 @@ std::optional<Attachment> parse_pin_name(std::string_view name) {
 }
 
 }  // namespace
+
+std::uint32_t program_id(int program_fd) {
+    bpf_prog_info info{};
+    __u32 length = sizeof(info);
+    return bpf_obj_get_info_by_fd(program_fd, &info, &length) == 0 ? info.id : 0;
+}
 
 std::string_view to_string(Hook hook) {
     return traits_of(hook).name;

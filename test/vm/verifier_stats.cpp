@@ -22,6 +22,7 @@
 #include "tc_overlay.skel.h"
 #include "tc_to_pod.skel.h"
 #include "tc_to_underlay.skel.h"
+#include "xdp_underlay.skel.h"
 
 namespace {
 
@@ -92,6 +93,7 @@ int main() {
         loaded = load<tc_from_underlay>(configuration) && loaded;
         loaded = load<tc_to_underlay>(configuration) && loaded;
         loaded = load<tc_overlay>(configuration) && loaded;
+        loaded = load<xdp_underlay>(configuration) && loaded;
     }
     return loaded ? 0 : 1;
 }
