@@ -39,6 +39,7 @@ NodeSettings settings_of(const Config& config) {
             .run_dir = config.run_dir,
             .bpffs = config.bpffs,
             .underlay_device = config.underlay.device,
+            .guard = config.underlay.xdp,
             .vni = config.overlay.vni,
             .overlay = {.mode = path_mode(config.overlay.mode),
                         .device = config.overlay.device,

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -52,14 +53,15 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       settings_(std::move(settings)),
       features_(kernel.features),
       pins_(settings_.bpffs),
-      health_({"config", "state", "node", "underlay", "overlay", "peers", "firewall", "datapath", "maps", "pods",
+      health_({"config", "state", "node", "underlay", "overlay", "peers", "firewall", "datapath", "guard", "maps", "pods",
                "repairs"}),
       endpoints_(settings_.run_dir / "endpoints"),
       socket_(std::move(kernel.socket)),
       monitor_(std::move(kernel.monitor)),
       links_(socket_, SysctlRecord((settings_.run_dir / "sysctls.json").string())),
       pod_links_(socket_),
-      datapath_(pins_, features_) {
+      datapath_(pins_, features_),
+      guard_(socket_, pins_, {.mode = settings_.guard, .buffers = features_.xdp}) {
     health_.ok("config");
     health_.ok("repairs", repairs_.summary());
 }
@@ -433,6 +435,9 @@ void NodeAgent::reconcile_hooks() {
         health_.ok("datapath",
                    fmt::format("programs attached by {}", features_.attach == AttachMethod::tcx ? "TCX" : "clsact"));
     }
+    const auto guarded = guard_.reconcile(wanted_config(), wanted_hooks());
+    repairs_.note("guard", guarded.changes, guarded.repairs);
+    guard_.report(health_);
 }
 
 void NodeAgent::report_pods() {
@@ -506,6 +511,7 @@ Result<std::vector<LinkItem>> NodeAgent::inspect_links() {
     }
     std::ranges::move(*rules, std::back_inserter(*items));
     std::ranges::move(datapath_.inspect(wanted_hooks()), std::back_inserter(*items));
+    std::ranges::move(guard_.inspect(), std::back_inserter(*items));
     return items;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/config/config.h"
 #include "agent/endpoints/endpoint_store.h"
 #include "agent/event_loop.h"
 #include "agent/netlink/monitor.h"
@@ -19,6 +20,7 @@
 #include "agent/observe/health.h"
 #include "agent/observe/repairs.h"
 #include "agent/reconcile/datapath_reconciler.h"
+#include "agent/reconcile/guard_reconciler.h"
 #include "agent/reconcile/link_reconciler.h"
 #include "agent/reconcile/map_reconciler.h"
 #include "agent/reconcile/pod_links.h"
@@ -32,6 +34,7 @@ struct NodeSettings {
     std::filesystem::path run_dir;
     std::filesystem::path bpffs;
     std::string underlay_device;  // empty: the one that holds the node's InternalIP
+    XdpMode guard = XdpMode::automatic;
     std::uint32_t vni = 0;
     OverlaySettings overlay;
 };
@@ -123,6 +126,7 @@ private:
     LinkReconciler links_;
     PodLinks pod_links_;
     DatapathReconciler datapath_;
+    GuardReconciler guard_;
     std::optional<MapReconciler> maps_;
 
     Cluster cluster_;
