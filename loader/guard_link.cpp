@@ -111,6 +111,10 @@ Result<void> GuardLinks::attach(std::uint32_t ifindex, int program_fd, GuardMode
     if (auto detached = detach(ifindex); !detached) {
         return detached;
     }
+    // A link that then cannot be pinned would come and go at every try, on many drivers with a reset of their rings.
+    if (std::error_code error; !std::filesystem::is_directory(pins_.links(), error)) {
+        return fail("there is no directory {} for the link's pin", pins_.links().string());
+    }
     LIBBPF_OPTS(bpf_link_create_opts, options);
     options.flags = mode == GuardMode::native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
     const Fd link(bpf_link_create(program_fd, static_cast<int>(ifindex), BPF_XDP, &options));

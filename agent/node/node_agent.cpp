@@ -383,6 +383,7 @@ bool NodeAgent::load_datapath() {
     }
     if (*loaded) {
         log::info("programs loaded");
+        guard_.reload();
         auto maps = MapReconciler::open(pins_);
         if (!maps) {
             health_.failed("maps", maps.error().message, "see the agent's log");

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <system_error>
+#include <utility>
 
 #include <fmt/ranges.h>
 
@@ -153,15 +153,16 @@ GuardReconciler::Verdict GuardReconciler::decide(const netlink::Link& device, st
     return insist(device, settings_.mode == XdpMode::native ? GuardMode::native : GuardMode::generic, changes);
 }
 
+// A program that replaces another one of ours is no repair.
+void GuardReconciler::reload() {
+    program_.reset();
+    verdicts_.clear();
+}
+
 HookReport GuardReconciler::reconcile(const datapath_config& config, const std::vector<WantedHook>& hooks) {
     HookReport report;
-    auto settled = std::move(verdicts_);
-    verdicts_.clear();
-    if (std::memcmp(&config, &config_, sizeof(config)) != 0) {
-        config_ = config;
-        program_.reset();  // what is attached runs on until it is replaced
-        settled.clear();
-    }
+    config_ = config;
+    const auto settled = std::exchange(verdicts_, {});
     const auto devices = underlays(socket_, hooks);
     detach_from_others(devices, report.changes);
     if (settings_.mode == XdpMode::off) {

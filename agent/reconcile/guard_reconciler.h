@@ -35,6 +35,9 @@ public:
     GuardReconciler(netlink::Socket& socket, const PinDirectory& pins, const GuardSettings& settings)
         : socket_(socket), pins_(pins), links_(pins), settings_(settings) {}
 
+    // The datapath was loaded anew, with another configuration or over other maps: so is the guard, with the next
+    // reconcile(). What is attached runs on until then.
+    void reload();
     // Makes the devices of the from_underlay hooks as they should be, and takes the guard off all others. What keeps it
     // off is report()'s.
     [[nodiscard]] HookReport reconcile(const datapath_config& config, const std::vector<WantedHook>& hooks);
