@@ -3,9 +3,8 @@
 # `scripts/bench.sh overlay`: brings the set-ups up beside each other, measures them in turn, hands over to report.py.
 # Sourced by scripts/bench.sh.
 
-bench_prefix=podlane-bench
-bench_dir=/run/podlane-bench
-bench_lock=/run/podlane-bench.lock
+# shellcheck source=test/bench/common.sh
+source "$project_dir/test/bench/common.sh"
 traffic_program=$bin_dir/traffic
 # One server per CPU and set-up. The client is always on CPU 0: port 7000 is the same CPU, 7001 another one.
 server_cpus=(0 1)
@@ -151,21 +150,6 @@ measure() {
   printf '%s\t%s\t%s\t%s\n' "$metric" "$setup" "$round" "$result" >>"$bench_dir/results"
 }
 
-# Waking a virtual CPU that has halted costs several times the paths that are compared, and is the hypervisor's, not
-# ours: idle CPUs poll instead, as under idle=poll, for as long as this file is open (Documentation/power/pm_qos_interface).
-keep_cpus_awake() {
-  if [[ -w /dev/cpu_dma_latency ]]; then
-    exec {latency_fd}>/dev/cpu_dma_latency
-    printf '\0\0\0\0' >&"$latency_fd"
-  fi
-}
-
-progress() {
-  if [[ -t 2 ]]; then
-    printf '\r\033[K%s' "$*" >&2
-  fi
-}
-
 measure_metrics() {
   local round line metric test cpu mode current_mode='' setup
   for ((round = 1; round <= rounds; round++)); do
@@ -214,8 +198,7 @@ report() {
 overlay_main() {
   parse_overlay_options "$@"
   require_root
-  exec {lock_fd}>"$bench_lock"
-  flock --nonblock "$lock_fd" || die "another benchmark is running"
+  take_bench_lock
   # Before the build, which is a load of our own.
   load_before=$(cut -d ' ' -f 1 /proc/loadavg)
   if [[ ,$setups, == *,podlane,* ]]; then
