@@ -16,7 +16,7 @@ namespace podlane {
 // Where an XDP program runs.
 enum class GuardMode {
     native,   // in the driver, before there is an skb
-    generic,  // in the stack, just before tc, on any device
+    generic,  // in the stack, just before tc, over an skb that is made linear for it; on any device
 };
 [[nodiscard]] std::string_view to_string(GuardMode mode);
 

@@ -23,6 +23,9 @@ struct GuardCandidate {
 // many drivers. Nothing: try.
 [[nodiscard]] std::optional<std::string> cost_of_native(const GuardCandidate& device);
 
+// cost_of_native, or a test's stand-in for it: what a namespace can make is no hardware.
+using CostOfNative = std::optional<std::string> (*)(const GuardCandidate&);
+
 // The offloads that were on before the guard was attached and are not on any more; none: it costs nothing.
 [[nodiscard]] std::vector<std::string> lost_features(const DeviceFeatures& before, const DeviceFeatures& after);
 

@@ -9,7 +9,6 @@
 #include <fmt/ranges.h>
 
 #include "agent/node/device_features.h"
-#include "agent/reconcile/guard_choice.h"
 
 namespace podlane {
 namespace {
@@ -91,7 +90,7 @@ std::optional<std::string> GuardReconciler::try_native(const netlink::Link& devi
     if (!before) {
         return before.error().message;
     }
-    if (auto cost = cost_of_native({.kind = device.kind, .buffers = settings_.buffers, .features = *before})) {
+    if (auto cost = settings_.cost({.kind = device.kind, .buffers = settings_.buffers, .features = *before})) {
         return cost;
     }
     if (const auto attached = attach(device, GuardMode::native); !attached) {

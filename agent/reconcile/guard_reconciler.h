@@ -12,6 +12,7 @@
 #include "agent/netlink/socket.h"
 #include "agent/observe/health.h"
 #include "agent/reconcile/datapath_reconciler.h"
+#include "agent/reconcile/guard_choice.h"
 #include "loader/guard_link.h"
 #include "loader/guard_program.h"
 #include "loader/probe.h"
@@ -21,6 +22,7 @@ namespace podlane {
 struct GuardSettings {
     XdpMode mode = XdpMode::automatic;  // underlay.xdp
     XdpBuffers buffers = XdpBuffers::one;
+    CostOfNative cost = cost_of_native;
 };
 
 // Keeps the guard on the underlay devices, as far as underlay.xdp and the devices allow. Without it nothing is let in:

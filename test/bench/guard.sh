@@ -6,8 +6,9 @@
 #   forger eth0 ---- eth0 192.168.56.N [guard | tc] node N      one wire for each way, one agent on each node
 #
 # The flood comes in two forms: as skbs, as from a neighbour on a veth, and as frames without an skb, as a network card's
-# driver has them. The sender's CPU also does the receiving: the time that a flood takes is what sending and refusing cost
-# together. What sending alone costs is measured into a bridge that passes nothing on, or by throwing the frames away.
+# driver has them. The receiving is done in the sender's system calls: its CPU time is what sending and refusing cost
+# together, whatever else the machine does. What sending alone costs is measured into a bridge that passes nothing on, or
+# by throwing the frames away.
 
 guard_ways=(tc generic native)
 guard_forger_address=192.168.56.66

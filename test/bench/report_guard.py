@@ -32,12 +32,12 @@ class Way:
 
     sent: int = 0
     refused: int = 0
-    rates: list[float] = field(default_factory=list)  # packets a second
+    rates: list[float] = field(default_factory=list)  # packets a second of one CPU
 
     def add(self, refused: int, flood: dict) -> None:
         self.sent += flood["sent"]
         self.refused += refused
-        self.rates.append(flood["sent"] / flood["seconds"])
+        self.rates.append(flood["sent"] / flood["cpuSeconds"])
 
     @property
     def rate(self) -> float:
