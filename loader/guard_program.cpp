@@ -21,8 +21,8 @@ GuardProgram::~GuardProgram() = default;
 
 Result<GuardProgram> GuardProgram::load(const PinDirectory& pins, const datapath_config& config, XdpBuffers buffers) {
     auto loaded = load_object<xdp_underlay>(pins, config, [buffers](xdp_underlay& skeleton) {
-        skeleton.rodata->multi_buffer = buffers == XdpBuffers::several;
         if (buffers == XdpBuffers::several) {
+            skeleton.rodata->multi_buffer = 1;
             bpf_program__set_flags(skeleton.progs.underlay_guard, BPF_F_XDP_HAS_FRAGS);
         }
     });

@@ -70,7 +70,8 @@ Result<std::vector<std::string>> feature_names(const EthtoolDevice& device, std:
     }
     std::vector<std::string> names;
     for (std::uint32_t i = 0; i < count; ++i) {
-        const auto* text = reinterpret_cast<const char*>(buffer.data()) + sizeof(header) + i * ETH_GSTRING_LEN;
+        const auto* text =
+            reinterpret_cast<const char*>(buffer.data()) + sizeof(header) + std::size_t{i} * ETH_GSTRING_LEN;
         names.emplace_back(text, strnlen(text, ETH_GSTRING_LEN));
     }
     return names;

@@ -188,6 +188,7 @@ void GuardReconciler::report(HealthBoard& health) const {
         return;
     }
     std::vector<std::string> lines;
+    lines.reserve(verdicts_.size());
     for (const auto& [ifindex, verdict] : verdicts_) {
         lines.push_back(verdict.mode ? fmt::format("{}: {}", verdict.device, to_string(*verdict.mode))
                                      : fmt::format("{}: tc alone: {}", verdict.device, verdict.reason));

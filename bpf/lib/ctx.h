@@ -45,9 +45,9 @@ static __always_inline __u32 linear_length(context *ctx)
 
 #ifdef PODLANE_XDP
 
-/* Whether the kernel may give this load packets in several buffers, of which only the first is
+/* Not 0: the kernel may give this load packets in several buffers, of which only the first is
  * linear (Linux 5.18). Set by the loader, together with the program's flag. */
-const volatile bool multi_buffer = false;
+const volatile __u32 multi_buffer = 0;
 
 /* Bytes of the frame. */
 static __always_inline __u32 frame_length(context *ctx)
