@@ -14,7 +14,8 @@ namespace podlane {
 // pod from talking: the programs at tc make the same checks.
 class GuardProgram {
 public:
-    // Shares the datapath's pinned maps; makes them where they are missing. `buffers`: as the kernel was probed.
+    // Shares the datapath's pinned maps. An error where one is missing: over maps of its own, which nobody fills, the
+    // guard would take every node for a stranger. `buffers`: as the kernel was probed.
     [[nodiscard]] static Result<GuardProgram> load(const PinDirectory& pins, const datapath_config& config,
                                                    XdpBuffers buffers);
 

@@ -13,14 +13,14 @@
 namespace podlane {
 namespace {
 
-constexpr std::array shared_maps = {
+constexpr std::array map_names = {
 #define PODLANE_MAP_NAME(name, ...) std::string_view(#name),
     PODLANE_MAPS(PODLANE_MAP_NAME)
 #undef PODLANE_MAP_NAME
 };
 
 bool is_shared(std::string_view name) {
-    return std::ranges::find(shared_maps, name) != shared_maps.end();
+    return std::ranges::find(map_names, name) != map_names.end();
 }
 
 // 0: no map.
@@ -31,6 +31,10 @@ std::uint32_t map_id(int fd) {
 }
 
 }  // namespace
+
+std::span<const std::string_view> shared_maps() {
+    return map_names;
+}
 
 Result<void> pin_maps(bpf_object* object, const PinDirectory& pins) {
     bpf_map* map = nullptr;

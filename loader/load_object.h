@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 
 #include <cerrno>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -16,6 +17,9 @@
 #include "maps/spec.h"
 
 namespace podlane {
+
+// The maps of the schema, which all programs share.
+[[nodiscard]] std::span<const std::string_view> shared_maps();
 
 // Gives every map of the schema in the object its pin. The rest, read-only data, is of one load alone.
 [[nodiscard]] Result<void> pin_maps(bpf_object* object, const PinDirectory& pins);

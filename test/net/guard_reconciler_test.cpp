@@ -28,6 +28,7 @@ class GuardReconcilerTest : public LinkKernelTest {
 protected:
     GuardReconcilerTest() : files_("guard"), pins_(files_.path() / "bpf" / "podlane") {
         EXPECT_TRUE(succeeded(pins_.create()));
+        EXPECT_TRUE(succeeded(Datapath::load(pins_, {})));  // makes the maps
     }
 
     // As an agent that starts: nothing is remembered.
@@ -146,6 +147,16 @@ TEST_F(GuardReconcilerTest, ForeignProgram_KeepsItsPlaceAndLeavesItWhenItGoes) {
         EXPECT_EQ(hook(), theirs);
     }
     EXPECT_THAT(pass(guard), ElementsAre("attach eth0 underlay-guard (native)"));
+}
+
+// Over maps of its own, which nobody fills, it would refuse every node.
+TEST_F(GuardReconcilerTest, MapThatIsNotPinned_KeepsItOff) {
+    ASSERT_EQ(::unlink(pins_.map("nodes_by_ipv4").c_str()), 0);
+    auto guard = started(XdpMode::native);
+    pass(guard);
+    EXPECT_EQ(reported(guard).state, HealthState::degraded);
+    EXPECT_THAT(reported(guard).reason, HasSubstr("nodes_by_ipv4"));
+    EXPECT_EQ(hook(), XdpHook());
 }
 
 TEST_F(GuardReconcilerTest, NoPlaceForThePin_AttachesNothing) {
