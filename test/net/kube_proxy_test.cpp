@@ -11,6 +11,7 @@
 
 #include "test/net/cni_runtime.h"
 #include "test/net/harness/kube_proxy.h"
+#include "test/net/harness/kube_proxy_ipvs.h"
 #include "test/net/harness/sandbox.h"
 #include "test/net/harness/service.h"
 #include "test/net/harness/three_nodes.h"
@@ -69,6 +70,9 @@ class KubeProxyTest : public testing::TestWithParam<RuleForm> {
 protected:
     static void TearDownTestSuite() { network_.reset(); }
     void SetUp() override {
+        if (const auto why = GetParam() == RuleForm::ipvs ? why_no_ipvs(Namespace("ipvs")) : ""; !why.empty()) {
+            GTEST_SKIP() << why;
+        }
         if (!network_) {
             network_ = std::make_unique<KubeProxyNetwork>(GetParam());
         }
@@ -306,7 +310,7 @@ TEST_P(KubeProxyTest, PodToPod_IsUntouchedByTheRules) {
     }
 }
 
-// What was recorded in iptables' forms only.
+// What was not recorded as nft's ruleset.
 class KubeProxyServicesTest : public KubeProxyTest {};
 
 TEST_P(KubeProxyServicesTest, UdpService_IsAnsweredFromItsOwnAddressByBackendsAnywhere) {
@@ -393,6 +397,10 @@ INSTANTIATE_TEST_SUITE_P(Nft, KubeProxyTest, testing::Values(RuleForm::nft), tes
 INSTANTIATE_TEST_SUITE_P(IptablesNft, KubeProxyServicesTest, testing::Values(RuleForm::iptables_nft),
                          testing::PrintToStringParamName());
 INSTANTIATE_TEST_SUITE_P(IptablesLegacy, KubeProxyServicesTest, testing::Values(RuleForm::iptables_legacy),
+                         testing::PrintToStringParamName());
+
+INSTANTIATE_TEST_SUITE_P(Ipvs, KubeProxyTest, testing::Values(RuleForm::ipvs), testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Ipvs, KubeProxyServicesTest, testing::Values(RuleForm::ipvs),
                          testing::PrintToStringParamName());
 
 }  // namespace
