@@ -37,7 +37,7 @@ protected:
         return {socket(), pins_, {.mode = mode, .buffers = buffers, .cost = cost}};
     }
     std::vector<std::string> pass(GuardReconciler& guard, const std::string& device = "eth0") {
-        return guard.reconcile({}, {{Hook::from_underlay, ifindex(device), device}});
+        return guard.reconcile({}, {{Hook::from_underlay, ifindex(device), device}}).changes;
     }
     [[nodiscard]] static SubsystemHealth reported(const GuardReconciler& guard) {
         HealthBoard health({"guard"});
@@ -91,7 +91,7 @@ TEST_F(GuardReconcilerTest, ReloadAndRestart_ReplaceTheProgramWithoutTakingItOff
 TEST_F(GuardReconcilerTest, DeviceThatIsNoUnderlayAnyMore_LosesIt) {
     auto guard = started(XdpMode::automatic);
     pass(guard);
-    EXPECT_THAT(guard.reconcile({}, {}), ElementsAre(HasSubstr("detach underlay-guard (native)")));
+    EXPECT_THAT(guard.reconcile({}, {}).changes, ElementsAre(HasSubstr("detach underlay-guard (native)")));
     EXPECT_EQ(hook(), XdpHook());
     EXPECT_THAT(guard.inspect(), IsEmpty());
 }
