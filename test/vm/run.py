@@ -132,13 +132,17 @@ def prepare(arguments):
     return machines, arguments.work / "base.cpio"
 
 
-def settings_of(arguments):
-    """What the machine is to do, for guest_init.sh."""
+def net_core(line):
+    """The filters of net_core.txt for a kernel: "[KERNEL,...] FILTER" a line."""
+    rows = (row.split() for row in (HERE / "net_core.txt").read_text().splitlines() if not row.startswith("#"))
+    return ":".join(row[-1] for row in rows if row and (len(row) == 1 or line in row[0].split(",")))
+
+
+def settings_of(arguments, line):
+    """What the machine of a kernel is to do, for guest_init.sh."""
     prog_filter, net_filter = arguments.filter, arguments.filter
     if not arguments.filter:
-        prog_filter = PROG_FILTER
-        net_filter = ":".join(row for row in (HERE / "net_core.txt").read_text().split("\n")
-                              if row and not row.startswith("#"))
+        prog_filter, net_filter = PROG_FILTER, net_core(line)
     return {"suites": " ".join(arguments.suite or SUITES), "prog_filter": prog_filter, "net_filter": net_filter}
 
 
@@ -166,10 +170,10 @@ def table(machines, suites):
 
 
 def run_all(arguments, machines, base):
-    words = settings_of(arguments)
     # A machine has two processors and waits a lot: as many machines as there are processors.
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, os.cpu_count() or 1)) as pool:
-        list(pool.map(lambda machine: machine.run(base, words, arguments.limit), machines))
+        list(pool.map(lambda machine: machine.run(base, settings_of(arguments, machine.line), arguments.limit),
+                      machines))
 
 
 def count(machine, suites):
