@@ -3,14 +3,17 @@
 # scripts/bench.sh overlay [OPTIONS]: the wire, the kernel's own path as flannel sets it up, and podlane (real agents,
 # pods attached by the CNI plugin), side by side in one run. Prints medians and ratios; only ratios mean anything.
 #
+# scripts/bench.sh direct [OPTIONS]: the same between adjacent nodes, beside flannel's host-gw backend.
+# scripts/bench.sh local [OPTIONS]: the same between two pods of one node, beside the bridge.
+#
 # scripts/bench.sh guard [OPTIONS]: a flood of spoofed VXLAN packets into a node with the XDP guard in the driver, with the
 # generic one, and with the checks at tc alone. Runs as root, in network namespaces of its own, as both do.
 #
-# Of overlay:
+# Of overlay, direct and local:
 #   --rounds N         interleaved rounds (default 5)
 #   --seconds S        length of one measurement (default 1)
 #   --quick            3 rounds of 0.4 s: a first look, with wide scatter
-#   --services A,B,..  numbers of kube-proxy services for connect-request-close (default 0,1000,5000)
+#   --services A,B,..  numbers of kube-proxy services for connect-request-close (default 0,1000,5000; 0 but for overlay)
 #   --setups A,B,..    of raw, flannel, podlane (default all)
 #   --json FILE        every single value, medians, ratios and floors
 # Of guard:
@@ -23,8 +26,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 case ${1:-} in
-overlay)
-  shift
+overlay | direct | local)
   # shellcheck source=test/bench/overlay.sh
   source "$project_dir/test/bench/overlay.sh"
   overlay_main "$@"
@@ -39,6 +41,6 @@ guard)
   print_help
   ;;
 *)
-  usage_error "say which benchmark: overlay or guard"
+  usage_error "say which benchmark: overlay, direct, local or guard"
   ;;
 esac
