@@ -123,9 +123,12 @@ Result<void> Attacher::detach(const Attachment& attachment) const {
                : clsact::detach(attachment.ifindex, traits_of(attachment.hook).direction);
 }
 
-// A link lives by its pin alone.
+// A link lives by its pin alone, but ends some time after it: detached first, nothing runs when this returns.
 Result<void> Attacher::remove_pin(Hook hook, std::uint32_t ifindex) const {
     const auto pin = link_pin(hook, ifindex);
+    if (const Fd link(bpf_obj_get(pin.c_str())); link.valid()) {
+        bpf_link_detach(link.get());  // fails for a device that is gone
+    }
     if (unlink(pin.c_str()) != 0 && errno != ENOENT) {
         return fail_errno(errno, "remove pin {}", pin);
     }

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "maps/base/fd.h"
+#include "maps/catalog.h"
 
 namespace podlane {
 namespace {
@@ -48,6 +49,22 @@ Result<void> pin_maps(bpf_object* object, const PinDirectory& pins) {
         }
     }
     return {};
+}
+
+Result<std::vector<std::string>> remove_outdated_pins(const PinDirectory& pins) {
+    std::vector<std::string> removed;
+    for (const auto& map : map_catalog()) {
+        const auto path = pins.map(map.shape.name);
+        const auto pinned = MapHandle::open(path, map.shape, MapAccess::read_only);
+        if (pinned || pinned.error().code != EINVAL) {
+            continue;
+        }
+        if (unlink(path.c_str()) != 0) {
+            return fail_errno(errno, "remove pin {}", path.string());
+        }
+        removed.emplace_back(map.shape.name);
+    }
+    return removed;
 }
 
 Result<void> restore_map_pins(bpf_object* object, const PinDirectory& pins, std::vector<std::string>& restored) {

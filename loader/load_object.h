@@ -28,6 +28,10 @@ namespace podlane {
 [[nodiscard]] Result<void> restore_map_pins(bpf_object* object, const PinDirectory& pins,
                                             std::vector<std::string>& restored);
 
+// Unpins the maps that are pinned with another shape than the schema's, as an earlier podlane left them, and returns
+// their names: what loads next makes them anew. Programs that are attached keep the old ones until they are replaced.
+[[nodiscard]] Result<std::vector<std::string>> remove_outdated_pins(const PinDirectory& pins);
+
 // Opens a skeleton, configures it, lets `prepare` change what is open, and loads it: the maps that are pinned already
 // are taken over, the others made and pinned. An error names the object and ends with the verifier's words.
 template <typename Skeleton, typename Prepare>
