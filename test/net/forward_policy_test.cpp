@@ -6,6 +6,9 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include <future>
+#include <thread>
+
 #include <gmock/gmock.h>
 
 #include "test/net/harness/sandbox.h"
@@ -198,6 +201,18 @@ TEST_P(ForwardPolicyTest, Cleanup_LeavesTheRulesAsTheyWereBeforeTheStart) {
     EXPECT_TRUE(done.ok()) << done.describe();
     EXPECT_EQ(done.out, planned.out + "remains: nothing\n");
     EXPECT_EQ(iptables({"-S"}) + iptables({"-t", "nat", "-S"}), before);
+}
+
+TEST_P(ForwardPolicyTest, CleanupWhileIptablesLockIsHeld_WaitsForIt) {
+    docker_starts();
+    node(1).stop_agent();
+    const auto lock =
+        std::async(std::launch::async, [&] { must_run(node(1).ns(), {"flock", "/run/xtables.lock", "sleep", "2"}); });
+    std::this_thread::sleep_for(200ms);
+    const auto done = clean_up();
+    EXPECT_TRUE(done.ok()) << done.describe();
+    EXPECT_THAT(done.out, HasSubstr("delete link podlane0"));
+    EXPECT_THAT(listed(), Not(HasSubstr("podlane")));
 }
 
 TEST_P(ForwardPolicyTest, StatusAndLinkList_SayWhatIsTheCase) {
