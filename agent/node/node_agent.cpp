@@ -79,6 +79,9 @@ Result<void> NodeAgent::start() {
     if (auto created = pins_.create(); !created) {
         return created;
     }
+    if (auto remembered = links_.record().remember(); !remembered) {
+        log::warning("{}", remembered.error().message);
+    }
     std::vector<std::string> problems;
     if (auto loaded = endpoints_.load(problems); !loaded) {
         return loaded;
@@ -213,6 +216,15 @@ Result<bool> NodeAgent::remove_endpoint(const std::string& id) {
         reconcile();
     }
     return erased;
+}
+
+Result<void> NodeAgent::restore_records(std::string_view what) {
+    repairs_.record("control", what);
+    health_.ok("repairs", repairs_.summary());
+    if (auto written = endpoints_.rewrite(); !written) {
+        return written;
+    }
+    return links_.record().restore();
 }
 
 void NodeAgent::report_config_problem(std::string problem) {

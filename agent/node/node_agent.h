@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/config/config.h"
@@ -59,6 +60,9 @@ public:
     // False: there was none.
     [[nodiscard]] Result<bool> remove_endpoint(const std::string& id);
 
+    // Writes again what stood in a run directory that somebody removed; `what` was done about it otherwise.
+    [[nodiscard]] Result<void> restore_records(std::string_view what);
+
     // A change of configuration that was refused; empty when the configuration is good again.
     void report_config_problem(std::string problem);
 
@@ -104,6 +108,7 @@ private:
     // What no event tells of.
     void audit();
     void audit_settings();
+    [[nodiscard]] bool restore_pins();
 
     [[nodiscard]] std::vector<AttachedPod> attached_pods(const std::vector<netlink::Link>& links);
     [[nodiscard]] DesiredInputs desired_inputs() const;

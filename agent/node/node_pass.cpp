@@ -43,11 +43,8 @@ void NodeAgent::audit() {
         reconcile();
         return;
     }
-    if (const auto restored = datapath_.restore_pins(); !restored) {
-        health_.degraded("datapath", restored.error().message, "see the agent's log");
+    if (!restore_pins()) {
         return;
-    } else {
-        repairs_.note("datapath", *restored, *restored);
     }
     const auto differing = maps_->reread();
     if (!differing) {
@@ -59,6 +56,16 @@ void NodeAgent::audit() {
     firewall_->reconcile(health_, repairs_);
     reconcile_hooks();
     health_.ok("repairs", repairs_.summary());
+}
+
+bool NodeAgent::restore_pins() {
+    const auto restored = datapath_.restore_pins();
+    if (!restored) {
+        health_.degraded("datapath", restored.error().message, "see the agent's log");
+        return false;
+    }
+    repairs_.note("datapath", *restored, *restored);
+    return true;
 }
 
 void NodeAgent::audit_settings() {
@@ -230,6 +237,10 @@ bool NodeAgent::load_datapath() {
     if (*loaded) {
         log::info("programs loaded");
         guard_.reload();
+    } else if (!restore_pins()) {
+        return false;
+    }
+    if (*loaded || !maps_) {
         auto maps = MapReconciler::open(pins_);
         if (!maps) {
             health_.failed("maps", maps.error().message, "see the agent's log");
