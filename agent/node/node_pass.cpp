@@ -39,7 +39,7 @@ std::string summary(const std::vector<Error>& errors) {
 }  // namespace
 
 void NodeAgent::audit() {
-    if (!forwarding_) {
+    if (!forwarding_ || peers_->is_stale()) {
         reconcile();
         return;
     }
@@ -196,8 +196,11 @@ DesiredInputs NodeAgent::desired_inputs() const {
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {
     pod_mtu_ = podlane::pod_mtu(settings_.overlay, underlay_.mtu);
     pods_ = attached_pods(links);
-    peers_->refresh(socket_, cluster_, links, overlay_ifindex_);
+    const auto refreshed = peers_->refresh(socket_, cluster_, links, overlay_ifindex_);
     peers_->report(health_);
+    if (!refreshed) {
+        return false;
+    }
     wanted_network_ = desired_host_network(settings_.overlay, desired_inputs());
     const auto report = links_.reconcile(wanted_network_, Sweep::remove);
     if (!report) {
