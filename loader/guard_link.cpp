@@ -7,6 +7,8 @@
 #include <linux/if_link.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
@@ -44,6 +46,13 @@ std::uint32_t program_of(const Fd& link, std::uint32_t ifindex) {
         return 0;
     }
     return info.prog_id;
+}
+
+// Of an error of bpf_link_create(): EBUSY and EEXIST are another program's place, the others the kernel's want of
+// something (memory, a descriptor, a right, the device itself).
+bool is_drivers(int code) {
+    constexpr std::array not_the_drivers = {EBUSY, EEXIST, ENOMEM, EMFILE, ENFILE, EPERM, ENODEV};
+    return std::ranges::find(not_the_drivers, code) == not_the_drivers.end();
 }
 
 std::optional<std::uint32_t> device_of(std::string_view pin_name) {
@@ -99,30 +108,34 @@ std::uint32_t GuardLinks::foreign_program(std::uint32_t ifindex) const {
     return 0;
 }
 
-Result<void> GuardLinks::attach(std::uint32_t ifindex, int program_fd, GuardMode mode) const {
+std::expected<void, AttachFailure> GuardLinks::attach(std::uint32_t ifindex, int program_fd, GuardMode mode) const {
+    const auto ours = [](auto failure) { return std::unexpected(AttachFailure{.error = failure.error()}); };
     const auto current = attached(ifindex);
     if (current && current->mode == mode) {
         const Fd link(bpf_obj_get(pin(ifindex).c_str()));
         if (bpf_link_update(link.get(), program_fd, nullptr) != 0) {
-            return fail_errno(errno, "replace the XDP program of device {}", ifindex);
+            return ours(fail_errno(errno, "replace the XDP program of device {}", ifindex));
         }
         return {};
     }
     if (auto detached = detach(ifindex); !detached) {
-        return detached;
+        return ours(detached);
     }
     // A link that then cannot be pinned would come and go at every try, on many drivers with a reset of their rings.
     if (std::error_code error; !std::filesystem::is_directory(pins_.links(), error)) {
-        return fail("there is no directory {} for the link's pin", pins_.links().string());
+        return ours(fail("there is no directory {} for the link's pin", pins_.links().string()));
     }
     LIBBPF_OPTS(bpf_link_create_opts, options);
     options.flags = mode == GuardMode::native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
     const Fd link(bpf_link_create(program_fd, static_cast<int>(ifindex), BPF_XDP, &options));
     if (!link.valid()) {
-        return fail_errno(errno, "attach an XDP program to device {}", ifindex);
+        const int code = errno;
+        return std::unexpected(
+            AttachFailure{.error = fail_errno(code, "attach an XDP program to device {}", ifindex).error(),
+                          .by_driver = is_drivers(code)});
     }
     if (bpf_obj_pin(link.get(), pin(ifindex).c_str()) != 0) {
-        return fail_errno(errno, "pin link {}", pin(ifindex));
+        return ours(fail_errno(errno, "pin link {}", pin(ifindex)));
     }
     return {};
 }

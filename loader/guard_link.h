@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,6 +29,12 @@ struct AttachedGuard {
     bool operator==(const AttachedGuard&) const = default;
 };
 
+// Why the guard is not attached, and who is to blame.
+struct AttachFailure {
+    Error error;
+    bool by_driver = false;  // it will not have the program; false: we failed, or somebody else's program is there
+};
+
 // Attaches the guard to devices in this network namespace by BPF links (Linux 5.9), pinned as
 // <links>/underlay-guard-<ifindex>, so that it stays when the agent goes. Never replaces or removes anybody else's
 // program: the kernel lets a link take an empty hook only.
@@ -35,9 +42,9 @@ class GuardLinks {
 public:
     explicit GuardLinks(PinDirectory pins) : pins_(std::move(pins)) {}
 
-    // Attaches, or replaces an earlier program of ours; one in the other mode is taken off first. EBUSY and EEXIST:
-    // somebody else's program is there; other codes are the driver's.
-    [[nodiscard]] Result<void> attach(std::uint32_t ifindex, int program_fd, GuardMode mode) const;
+    // Attaches, or replaces an earlier program of ours; one in the other mode is taken off first.
+    [[nodiscard]] std::expected<void, AttachFailure> attach(std::uint32_t ifindex, int program_fd,
+                                                            GuardMode mode) const;
     // Takes ours off, at once; nothing there is no error.
     [[nodiscard]] Result<void> detach(std::uint32_t ifindex) const;
 

@@ -42,9 +42,12 @@ std::vector<netlink::Link> underlays(netlink::Socket& socket, const std::vector<
     return devices;
 }
 
-std::string refusal(const Error& error) {
-    return error.code == EOPNOTSUPP ? "the driver has no native XDP"
-                                    : fmt::format("the driver refuses it: {}", error.message);
+std::string describe(const AttachFailure& failure) {
+    if (!failure.by_driver) {
+        return failure.error.message;
+    }
+    return failure.error.code == EOPNOTSUPP ? "the driver has no native XDP"
+                                            : fmt::format("the driver refuses it: {}", failure.error.message);
 }
 
 std::string occupied_by(std::uint32_t program) {
@@ -57,11 +60,11 @@ bool GuardReconciler::runs(const netlink::Link& device, GuardMode mode) const {
     return program_ && links_.attached(device.ifindex) == AttachedGuard{mode, program_id(program_->fd())};
 }
 
-Result<void> GuardReconciler::attach(const netlink::Link& device, GuardMode mode) {
+std::expected<void, AttachFailure> GuardReconciler::attach(const netlink::Link& device, GuardMode mode) {
     if (!program_) {
         auto loaded = GuardProgram::load(pins_, config_, settings_.buffers);
         if (!loaded) {
-            return std::unexpected(loaded.error());
+            return std::unexpected(AttachFailure{.error = loaded.error()});
         }
         program_ = std::move(*loaded);
     }
@@ -79,7 +82,7 @@ GuardReconciler::Verdict GuardReconciler::insist(const netlink::Link& device, Gu
     if (const auto attached = attach(device, mode); !attached) {
         return {.device = device.name,
                 .mode = std::nullopt,
-                .reason = mode == GuardMode::native ? refusal(attached.error()) : attached.error().message};
+                .reason = mode == GuardMode::native ? describe(attached.error()) : attached.error().error.message};
     }
     changes.push_back(fmt::format("attach {} {} ({})", device.name, hook_name, to_string(mode)));
     return {.device = device.name, .mode = mode, .reason = {}};
@@ -94,10 +97,17 @@ std::optional<std::string> GuardReconciler::try_native(const netlink::Link& devi
         return cost;
     }
     if (const auto attached = attach(device, GuardMode::native); !attached) {
-        return refused_[device.ifindex] = refusal(attached.error());
+        auto reason = describe(attached.error());
+        if (attached.error().by_driver) {
+            refused_[device.ifindex] = reason;
+        }
+        return reason;
     }
     const auto after = read_features(device.name);
-    const auto lost = after ? lost_features(*before, *after) : std::vector{after.error().message};
+    if (!after) {
+        return after.error().message;
+    }
+    const auto lost = lost_features(*before, *after);
     if (lost.empty()) {
         return std::nullopt;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <map>
 #include <optional>
 #include <string>
@@ -30,7 +31,8 @@ struct GuardSettings {
 //
 // `native` and `generic` insist: what keeps the guard off degrades the node and is tried again at every pass. `auto`
 // takes the driver where that costs nothing, else leaves the device to tc, which is as good as it gets there; a driver
-// that refused or lost an offload is not asked again, since on many of them a trial costs packets.
+// that refused or lost an offload is not asked again, since on many of them a trial costs packets. What went wrong
+// elsewhere (a missing pin, no memory) is no refusal and tried again.
 class GuardReconciler {
 public:
     // The socket must outlive the reconciler.
@@ -60,7 +62,7 @@ private:
     [[nodiscard]] Verdict choose(const netlink::Link& device, std::vector<std::string>& changes);
     // Why there is no native guard at no cost; nothing: it is attached.
     [[nodiscard]] std::optional<std::string> try_native(const netlink::Link& device);
-    [[nodiscard]] Result<void> attach(const netlink::Link& device, GuardMode mode);
+    [[nodiscard]] std::expected<void, AttachFailure> attach(const netlink::Link& device, GuardMode mode);
     [[nodiscard]] bool runs(const netlink::Link& device, GuardMode mode) const;
     [[nodiscard]] Verdict decide(const netlink::Link& device, std::vector<std::string>& changes);
     void detach_from_others(const std::vector<netlink::Link>& devices, std::vector<std::string>& changes);

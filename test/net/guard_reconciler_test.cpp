@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include <gmock/gmock.h>
 
 #include "agent/reconcile/guard_reconciler.h"
@@ -16,9 +18,11 @@
 namespace podlane::net {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 std::optional<std::string> costs_nothing(const GuardCandidate&) {
     return std::nullopt;
@@ -135,6 +139,41 @@ TEST_F(GuardReconcilerTest, DriverThatRefused_IsAskedAgainOnlyWhereTheOperatorIn
     pass(insisting);
     EXPECT_EQ(hook().mode, "native");
     EXPECT_EQ(reported(insisting).state, HealthState::ok);
+}
+
+// What we lack is not the driver's doing: as soon as it is there the guard is too.
+TEST_F(GuardReconcilerTest, FailureOfOurOwn_IsNoRefusalOfTheDriver) {
+    auto guard = started(XdpMode::automatic);
+    const auto map = pins_.map("nodes_by_ipv4");
+    const auto aside = pins_.map("aside");
+    std::filesystem::rename(map, aside);
+    EXPECT_THAT(pass(guard), IsEmpty());
+    EXPECT_THAT(reported(guard).reason, AllOf(HasSubstr("nodes_by_ipv4"), Not(HasSubstr("driver"))));
+    std::filesystem::rename(aside, map);
+
+    ASSERT_EQ(::rmdir(pins_.links().c_str()), 0);
+    EXPECT_THAT(pass(guard), IsEmpty());
+    EXPECT_THAT(reported(guard).reason, AllOf(HasSubstr("there is no directory"), Not(HasSubstr("driver"))));
+    ASSERT_EQ(::mkdir(pins_.links().c_str(), 0700), 0);
+
+    EXPECT_THAT(pass(guard), ElementsAre("attach eth0 underlay-guard (native)"));
+    EXPECT_EQ(hook().mode, "native");
+}
+
+// It may come between our look at the hook and our link.
+TEST_F(GuardReconcilerTest, PlaceThatIsTaken_IsNoRefusalOfTheDriver) {
+    const auto program = GuardProgram::load(pins_, {}, XdpBuffers::one);
+    ASSERT_TRUE(succeeded(program));
+    const GuardLinks links(pins_);
+    {
+        const ForeignXdp foreign({ns_, "eth0"});
+        const auto attached = links.attach(ifindex("eth0"), program->fd(), GuardMode::native);
+        ASSERT_FALSE(attached);
+        EXPECT_FALSE(attached.error().by_driver) << attached.error().error.message;
+    }
+    const auto without_xdp = links.attach(ifindex("lo"), program->fd(), GuardMode::native);
+    ASSERT_FALSE(without_xdp);
+    EXPECT_TRUE(without_xdp.error().by_driver) << without_xdp.error().error.message;
 }
 
 TEST_F(GuardReconcilerTest, ForeignProgram_KeepsItsPlaceAndLeavesItWhenItGoes) {
