@@ -177,8 +177,10 @@ HookReport GuardReconciler::reconcile(const datapath_config& config, const std::
     if (settings_.mode == XdpMode::off) {
         return report;
     }
+    // A device that is no underlay for a while has its driver still.
     std::erase_if(refused_, [&](const auto& one) {
-        return std::ranges::find(devices, one.first, &netlink::Link::ifindex) == devices.end();
+        const auto link = netlink::find_link(socket_, one.first);
+        return link && !*link;
     });
     for (const auto& device : devices) {
         const auto changes = report.changes.size();

@@ -141,6 +141,28 @@ TEST_F(GuardReconcilerTest, DriverThatRefused_IsAskedAgainOnlyWhereTheOperatorIn
     EXPECT_EQ(reported(insisting).state, HealthState::ok);
 }
 
+TEST_F(GuardReconcilerTest, DriverThatRefused_IsNotAskedAgainAfterAPassWithoutItsDevice) {
+    ip("link set wire mtu 9000");
+    auto guard = started(XdpMode::automatic);
+    pass(guard);
+    ip("link set wire mtu 1500");
+    EXPECT_THAT(guard.reconcile({}, {}).changes, IsEmpty());
+    EXPECT_THAT(pass(guard), IsEmpty());
+    EXPECT_THAT(reported(guard).reason, HasSubstr("tc alone: the driver refuses it"));
+}
+
+// Under the same number it is another device, which was never asked.
+TEST_F(GuardReconcilerTest, DeviceThatCameAnew_IsAsked) {
+    ip("link set wire mtu 9000");
+    auto guard = started(XdpMode::automatic);
+    pass(guard);
+    const auto number = ifindex("eth0");
+    ip("link del eth0");
+    EXPECT_THAT(guard.reconcile({}, {}).changes, IsEmpty());
+    ip(fmt::format("link add eth0 index {} type veth peer name wire", number));
+    EXPECT_THAT(pass(guard), ElementsAre("attach eth0 underlay-guard (native)"));
+}
+
 // What we lack is not the driver's doing: as soon as it is there the guard is too.
 TEST_F(GuardReconcilerTest, FailureOfOurOwn_IsNoRefusalOfTheDriver) {
     auto guard = started(XdpMode::automatic);
