@@ -2,10 +2,12 @@
 #include "agent/node/peer_paths.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "agent/link/ownership.h"
 #include "agent/log.h"
+#include "agent/netlink/neighbour.h"
 #include "agent/netlink/route.h"
 #include "maps/names.h"
 
@@ -73,6 +75,10 @@ void PeerPaths::probe(netlink::Socket& socket, const Cluster& cluster) {
         }
     }
     prober_->follow(cluster.self()->vtep, targets);
+    probed_ = targets.size();
+    if (const auto limit = netlink::neighbour_limit(socket)) {
+        neighbour_limit_ = *limit;
+    }
     if (!taken_over_) {
         take_over(socket);
         taken_over_ = true;
@@ -130,6 +136,14 @@ void PeerPaths::report(HealthBoard& health) const {
         if (path.path == NODE_PATH_UNREACHABLE && path.settled) {
             problems.emplace_back(path.reason);
         }
+    }
+    if (crowds_neighbours()) {
+        health.degraded("peers",
+                        fmt::format("{} peers are on the link, and the kernel's ARP table has room for {}: those that "
+                                    "find none do not answer",
+                                    probed_, neighbour_limit_),
+                        fmt::format("sysctl -w net.ipv4.neigh.default.gc_thresh3={}", std::bit_ceil(probed_ * 2)));
+        return;
     }
     if (problems.empty()) {
         health.ok("peers", fmt::format("{} direct, {} by VXLAN", count[NODE_PATH_DIRECT], count[NODE_PATH_VXLAN]));

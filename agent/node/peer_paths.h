@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -50,13 +51,17 @@ private:
     void keep_known(PeerLookup lookup);
     void probe(netlink::Socket& socket, const Cluster& cluster);
     void take_over(netlink::Socket& socket);
+    // Probes keep an entry of the kernel's ARP table in use for every peer on the link.
+    [[nodiscard]] bool crowds_neighbours() const { return probed_ > neighbour_limit_ / 4 * 3; }
     void adopt(std::map<std::string, PeerPath> paths);
 
     PathMode mode_;
     std::unique_ptr<AdjacencyProber> prober_;  // null: the mode has no use for probes
     bool taken_over_ = false;
-    bool resolved_once_ = false;                  // every peer
-    std::map<std::string, FibPath> fib_;          // by node name
+    std::size_t probed_ = 0;                                                 // peers
+    std::size_t neighbour_limit_ = std::numeric_limits<std::size_t>::max();  // as far as known
+    bool resolved_once_ = false;                                             // every peer
+    std::map<std::string, FibPath> fib_;                                     // by node name
     std::map<std::string, std::string> unknown_;  // by node name: why the last refresh() knows no way
     std::map<std::string, PeerPath> paths_;
     std::uint64_t switches_ = 0;

@@ -168,6 +168,12 @@ TEST_F(LinkNetlinkTest, AddressAndNeighbour_AreSetListedAndDeleted) {
     EXPECT_EQ(ip("neigh show"), "");
 }
 
+TEST_F(LinkNetlinkTest, LimitOfTheArpTable_IsTheOneThatIpShows) {
+    const auto limit = netlink::neighbour_limit(socket());
+    ASSERT_TRUE(succeeded(limit));
+    EXPECT_THAT(ip("ntable show name arp_cache"), HasSubstr(fmt::format("thresh3 {} ", *limit)));
+}
+
 TEST_F(LinkNetlinkTest, BatchOf5000Routes_IsQuickAndABadOneStopsNoOther) {
     auto requests = many_routes(5000, ifindex("eth0"));
     const std::size_t bad = 2345;

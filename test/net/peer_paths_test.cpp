@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 
+#include "agent/netlink/neighbour.h"
 #include "agent/node/peer_paths.h"
 #include "test/net/link_kernel.h"
 
@@ -14,16 +15,20 @@ namespace podlane::net {
 namespace {
 
 using testing::HasSubstr;
+using testing::MatchesRegex;
 
 constexpr std::uint32_t peer_count = 600;  // more than one window of requests
 
-// The descriptor of the netlink socket opened last.
-int netlink_descriptor() {
+// The latest of this process's sockets of that domain and type.
+template <typename Wanted>
+int descriptor_of(Wanted wanted) {
     int found = -1;
     for (int fd = 0; fd < 1024; ++fd) {
         int domain = 0;
-        socklen_t length = sizeof(domain);
-        if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_NETLINK) {
+        int type = 0;
+        socklen_t length = sizeof(int);
+        if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
+            ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && wanted(domain, type)) {
             found = fd;
         }
     }
@@ -32,7 +37,8 @@ int netlink_descriptor() {
 
 class PeerPathsTest : public LinkKernelTest {
 protected:
-    PeerPathsTest() : fd_(netlink_descriptor()), loop_(EventLoop::create()) {
+    PeerPathsTest()
+        : fd_(descriptor_of([](int domain, int) { return domain == AF_NETLINK; })), loop_(EventLoop::create()) {
         ip("route add 10.0.1.0/24 dev eth0");
         cluster_.nodes["self"] = {.name = "self",
                                   .internal_ip = address("10.0.0.1"),
@@ -41,7 +47,12 @@ protected:
                                   .pod_cidrs = {},
                                   .flannel_mac = {},
                                   .self = true};
-        for (std::uint32_t number = 0; number < peer_count; ++number) {
+        add_peers(peer_count);
+    }
+
+    // Until there are `count`.
+    void add_peers(std::size_t count) {
+        for (auto number = static_cast<std::uint32_t>(cluster_.nodes.size()) - 1; number < count; ++number) {
             const auto at = Ipv4Address::from_host(address("10.0.1.0").host() + number);
             const auto name = fmt::format("peer{:03}", number);
             cluster_.nodes[name] = {.name = name,
@@ -53,9 +64,8 @@ protected:
                                     .self = false};
         }
     }
-
-    [[nodiscard]] std::unique_ptr<PeerPaths> created() {
-        return std::move(PeerPaths::create(**loop_, PathMode::vxlan, [] {}).value());
+    [[nodiscard]] std::unique_ptr<PeerPaths> created(PathMode mode = PathMode::vxlan) {
+        return std::move(PeerPaths::create(**loop_, mode, [] {}).value());
     }
     [[nodiscard]] Result<void> refresh(PeerPaths& paths) {
         return paths.refresh(socket(), cluster_, netlink::list_links(socket()).value(), 0);
@@ -143,6 +153,38 @@ TEST_F(PeerPathsTest, DeviceThatIsNewerThanTheList_LeavesThePathAsItWas) {
     EXPECT_EQ(paths->all().at("peer007").device, "eth0");
     ASSERT_TRUE(succeeded(refresh(*paths)));
     EXPECT_EQ(paths->all().at("peer007").device, "late");
+}
+
+// The limit is the machine's, so it is the number of peers that changes here.
+TEST_F(PeerPathsTest, MorePeersOnTheLinkThanTheArpTableHasRoomFor_DegradeWithTheCommandThatMendsIt) {
+    const auto limit = netlink::neighbour_limit(socket()).value();
+    if (limit > 30000) {
+        GTEST_SKIP() << "this machine's ARP table has room for " << limit;
+    }
+    const auto most = limit / 4 * 3;
+    ip("route add 10.0.0.0/16 dev eth0");
+    std::erase_if(cluster_.nodes, [](const auto& entry) { return !entry.second.self; });
+    auto paths = created(PathMode::automatic);
+    add_peers(most);
+    ASSERT_TRUE(succeeded(refresh(*paths)));
+    EXPECT_EQ(reported(*paths).state, HealthState::ok);
+
+    add_peers(most + 1);
+    ASSERT_TRUE(succeeded(refresh(*paths)));
+    EXPECT_EQ(reported(*paths).state, HealthState::degraded);
+    EXPECT_THAT(reported(*paths).reason, HasSubstr(fmt::format("{} peers are on the link", most + 1)));
+    EXPECT_THAT(reported(*paths).reason, HasSubstr(fmt::format("room for {}", limit)));
+    EXPECT_THAT(reported(*paths).action, MatchesRegex("sysctl -w net.ipv4.neigh.default.gc_thresh3=[0-9]+"));
+}
+
+// What answers while the agent is busy with a pass waits in the socket.
+TEST_F(PeerPathsTest, SocketOfTheProbes_HasRoomForTheAnswersOfThousands) {
+    const auto paths = created(PathMode::automatic);
+    const int fd = descriptor_of([](int domain, int type) { return domain == AF_INET && type == SOCK_RAW; });
+    int room = 0;
+    socklen_t length = sizeof(room);
+    ASSERT_EQ(::getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, &length), 0);
+    EXPECT_GE(room, 4 << 20);
 }
 
 }  // namespace
