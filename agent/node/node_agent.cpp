@@ -13,8 +13,6 @@
 namespace podlane {
 namespace {
 
-// Events come in bursts (a flap flushes every route); one pass answers all of them.
-constexpr auto reconcile_delay = std::chrono::milliseconds(20);
 // How often hooks, pins, maps and iptables-legacy's rules are looked at: nothing tells when somebody removes one.
 constexpr auto audit_period = std::chrono::seconds(3);
 // The same for settings of which the kernel tells no changes (accept_local).
@@ -159,15 +157,25 @@ void NodeAgent::schedule_reconcile() {
     if (pending_.active()) {
         return;
     }
-    auto timer = loop_.after(reconcile_delay, [this] {
+    auto timer = loop_.after(pace_.delay(PassPace::Clock::now()), [this] {
         pending_.cancel();
-        reconcile();
+        if (pace_.is_too_early(PassPace::Clock::now())) {  // another pass ran meanwhile
+            schedule_reconcile();
+        } else {
+            reconcile();
+        }
     });
     if (timer) {
         pending_ = std::move(*timer);
     } else {
         reconcile();
     }
+}
+
+void NodeAgent::reconcile() {
+    const auto start = PassPace::Clock::now();
+    pass();
+    pace_.ran(start, PassPace::Clock::now());
 }
 
 std::optional<std::string> NodeAgent::not_ready() const {

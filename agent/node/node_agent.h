@@ -16,6 +16,7 @@
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
 #include "agent/node/firewall.h"
+#include "agent/node/pass_pace.h"
 #include "agent/node/peer_paths.h"
 #include "agent/node/underlay.h"
 #include "agent/observe/health.h"
@@ -92,11 +93,13 @@ private:
     [[nodiscard]] Result<void> rebuild_endpoints();
     void on_source_change();
     void on_netlink();
+    // For events, which may never cease: at the pace of pace_. What somebody waits for calls reconcile().
     void schedule_reconcile();
+    void reconcile();
 
     // One pass, in steps that depend on one another; each step reports to the health board and says whether the next
     // one makes sense.
-    void reconcile();
+    void pass();
     [[nodiscard]] bool refresh_cluster();
     [[nodiscard]] bool find_underlay_device(const std::vector<netlink::Link>& links);
     [[nodiscard]] bool reconcile_host_network(const std::vector<netlink::Link>& links);
@@ -145,6 +148,7 @@ private:
     bool forwarding_ = false;  // programs are attached and maps are filled
 
     EventLoop::Watch netlink_watch_;
+    PassPace pace_;
     EventLoop::Watch pending_;
     EventLoop::Watch audit_;
     EventLoop::Watch settings_audit_;

@@ -77,7 +77,7 @@ void NodeAgent::audit_settings() {
     health_.ok("repairs", repairs_.summary());
 }
 
-void NodeAgent::reconcile() {
+void NodeAgent::pass() {
     const auto links = netlink::list_links(socket_);
     if (!links) {
         health_.failed("overlay", links.error().message, "see the agent's log");
