@@ -11,8 +11,8 @@
 #include "agent/config/command_line.h"
 #include "agent/config/config.h"
 #include "agent/log.h"
-#include "agent/node/api.h"
 #include "agent/node/cleanup.h"
+#include "agent/node/control_socket.h"
 #include "agent/node/node_agent.h"
 #include "agent/node/reload.h"
 #include "agent/node/requirements.h"
@@ -39,6 +39,7 @@ NodeSettings settings_of(const Config& config) {
             .run_dir = config.run_dir,
             .bpffs = config.bpffs,
             .underlay_device = config.underlay.device,
+            .guard = config.underlay.xdp,
             .vni = config.overlay.vni,
             .overlay = {.mode = path_mode(config.overlay.mode),
                         .device = config.overlay.device,
@@ -105,13 +106,11 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     if (!agent) {
         return std::unexpected(agent.error());
     }
-    auto server = HttpServer::create(**loop, std::move(*listener));
-    if (!server) {
-        return std::unexpected(server.error());
+    const auto control = ControlSocket::serve(**loop, **agent, socket, std::move(*listener));
+    if (!control) {
+        return std::unexpected(control.error());
     }
-    serve_api(**server, **agent);
-
-    const auto reload = Reload::create(**loop, invocation.flags, **agent, arguments, socket);
+    const auto reload = Reload::create(**loop, invocation.flags, **agent, arguments);
     if (!reload) {
         return std::unexpected(reload.error());
     }

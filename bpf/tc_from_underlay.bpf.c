@@ -8,80 +8,15 @@
  *     for the host, or slow      passed on: the overlay device takes it (tc_overlay.bpf.c checks
  *                                it again)
  *   from a peer to a pod here    redirected into the pod, whichever path we take to that peer
- *   a reply to a translated flow translated back and redirected into the pod, or passed on where
- * the stack translates it as well anything else                passed on, untouched
+ *   to a translated flow         translated back and redirected into the pod, or passed on where
+ *                                the stack translates it as well
+ *   anything else                passed on, untouched
  */
 #include "bpf/lib/deliver.h"
+#include "bpf/lib/ecn.h"
 #include "bpf/lib/nat_in.h"
-#include "bpf/lib/route.h"
-#include "bpf/lib/vxlan.h"
-
-/* The outer headers, after they were found good. */
-struct tunnel {
-	__be32 vtep; /* outer source */
-	__u32 end;   /* of the outer packet in the frame; padding may follow */
-	__u8 tos;
-	bool has_checksum; /* UDP's, which only the stack verifies */
-};
-
-enum outer_kind {
-	OUTER_FOREIGN, /* nothing to do with us */
-	OUTER_SLOW,    /* ours to look at once the stack has put it together */
-	OUTER_VXLAN,   /* UDP to our port */
-};
-
-/* What the frame is, by its outer IP header. Of what is not VXLAN to this node nothing further is
- * read. */
-static __always_inline enum outer_kind classify_outer(struct __sk_buff *skb)
-{
-	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
-	const struct udphdr *udp;
-
-	if (!ip || ip->daddr != config.node_address || ip->protocol != IPPROTO_UDP ||
-	    ip->version != 4)
-		return OUTER_FOREIGN;
-	if (ip->ihl != IPV4_HEADER_LENGTH / 4 ||
-	    (ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS)))
-		return OUTER_SLOW;
-	udp = packet_bytes(skb, ETH_HLEN + IPV4_HEADER_LENGTH, sizeof(*udp));
-	return udp && udp->dest == config.overlay_port ? OUTER_VXLAN : OUTER_FOREIGN;
-}
-
-static __always_inline enum drop_reason check_vxlan(struct __sk_buff *skb, struct tunnel *tunnel)
-{
-	const struct vxlan_frame *frame = packet_bytes(skb, 0, sizeof(*frame));
-	__u32 ip_length, vni_word;
-
-	if (!frame)
-		return DROP_TRUNCATED;
-	ip_length = bpf_ntohs(frame->outer_ip.tot_len);
-	if (ip_length + ETH_HLEN > skb->len)
-		return DROP_TRUNCATED;
-	if (ipv4_header_sum(&frame->outer_ip) != 0xffff)
-		return DROP_BAD_IP_HEADER;
-	vni_word = bpf_ntohl(frame->vxlan.vni);
-	if (ip_length != bpf_ntohs(frame->udp.len) + IPV4_HEADER_LENGTH ||
-	    ip_length < VXLAN_OVERHEAD || frame->vxlan.flags != bpf_htonl(VXLAN_FLAGS) ||
-	    (vni_word & 0xff))
-		return DROP_BAD_VXLAN_HEADER;
-	if (vni_word >> 8 != config.vni)
-		return DROP_WRONG_VNI;
-	if (frame->inner_ethernet.h_proto != bpf_htons(ETH_P_IP))
-		return DROP_BAD_INNER_FRAME;
-	tunnel->vtep = frame->outer_ip.saddr;
-	tunnel->end = ETH_HLEN + ip_length;
-	tunnel->tos = frame->outer_ip.tos;
-	tunnel->has_checksum = frame->udp.check != 0;
-	return DROP_NONE;
-}
-
-static __always_inline enum drop_reason
-check_inner(struct __sk_buff *skb, const struct tunnel *tunnel, struct packet *inner)
-{
-	if (parse_ipv4(skb, VXLAN_INNER_IPV4, tunnel->end, inner) != DROP_NONE)
-		return DROP_BAD_INNER_FRAME;
-	return check_tunnel_source(tunnel->vtep, inner->source);
-}
+#include "bpf/lib/outer_room.h"
+#include "bpf/lib/tunnel.h"
 
 /* A segment of this size is one of many, unless the sender says that it ends a message. */
 #define BULK_SEGMENT_MIN 1000 /* bytes of IPv4 */
@@ -186,9 +121,7 @@ static __always_inline int receive_tunnelled(struct __sk_buff *skb)
 		return VERDICT_PASS;
 	}
 
-	drop = check_vxlan(skb, &tunnel);
-	if (drop == DROP_NONE)
-		drop = check_inner(skb, &tunnel, &inner);
+	drop = check_tunnelled(skb, &tunnel, &inner);
 	if (drop != DROP_NONE)
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, drop);
 
@@ -248,7 +181,7 @@ int from_underlay(struct __sk_buff *skb)
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST ||
 	    skb->vlan_present)
 		return VERDICT_PASS;
-	if (!make_linear(skb, ETH_HLEN + IPV4_HEADER_LENGTH + sizeof(struct udphdr)))
+	if (!make_linear(skb, OUTER_PORTS_LENGTH))
 		return VERDICT_PASS;
 	return classify_outer(skb) == OUTER_VXLAN ? receive_tunnelled(skb) : receive_plain(skb);
 }

@@ -39,12 +39,6 @@ const HookTraits& traits_of(Hook hook) {
     return hooks[static_cast<std::size_t>(hook)];
 }
 
-std::uint32_t program_id(int program_fd) {
-    bpf_prog_info info{};
-    __u32 length = sizeof(info);
-    return bpf_obj_get_info_by_fd(program_fd, &info, &length) == 0 ? info.id : 0;
-}
-
 struct LinkTarget {
     std::uint32_t ifindex = 0;  // 0: the device is gone
     std::uint32_t program = 0;
@@ -76,6 +70,12 @@ std::optional<Attachment> parse_pin_name(std::string_view name) {
 }
 
 }  // namespace
+
+std::uint32_t program_id(int program_fd) {
+    bpf_prog_info info{};
+    __u32 length = sizeof(info);
+    return bpf_obj_get_info_by_fd(program_fd, &info, &length) == 0 ? info.id : 0;
+}
 
 std::string_view to_string(Hook hook) {
     return traits_of(hook).name;
@@ -123,9 +123,12 @@ Result<void> Attacher::detach(const Attachment& attachment) const {
                : clsact::detach(attachment.ifindex, traits_of(attachment.hook).direction);
 }
 
-// A link lives by its pin alone.
+// A link lives by its pin alone, but ends some time after it: detached first, nothing runs when this returns.
 Result<void> Attacher::remove_pin(Hook hook, std::uint32_t ifindex) const {
     const auto pin = link_pin(hook, ifindex);
+    if (const Fd link(bpf_obj_get(pin.c_str())); link.valid()) {
+        bpf_link_detach(link.get());  // fails for a device that is gone
+    }
     if (unlink(pin.c_str()) != 0 && errno != ENOENT) {
         return fail_errno(errno, "remove pin {}", pin);
     }

@@ -19,6 +19,9 @@ enum class Hook { from_pod, to_pod, from_underlay, to_underlay, from_overlay, to
 
 [[nodiscard]] std::string_view to_string(Hook hook);
 
+// The kernel's id of a loaded program; 0 when it cannot be asked.
+[[nodiscard]] std::uint32_t program_id(int program_fd);
+
 // An attachment, as found in the kernel.
 struct Attachment {
     Hook hook;  // of a clsact filter: the first hook of its direction

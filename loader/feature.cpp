@@ -20,6 +20,7 @@ constexpr std::array<FeatureTraits, feature_count> features = {{
     {Feature::tcx, "tcx", ""},
     {Feature::own_headers, "own-headers", ""},
     {Feature::cgroup_memory, "cgroup-memory", ""},
+    {Feature::xdp_fragments, "xdp-fragments", ""},
     {Feature::bpf_fs, "bpf-fs", "this kernel lacks the BPF file system (CONFIG_BPF_SYSCALL), which Linux 5.10 has"},
     {Feature::sch_cls, "sch-cls",
      "this kernel cannot load tc programs (BPF_PROG_TYPE_SCHED_CLS, CONFIG_NET), which Linux 5.10 can"},

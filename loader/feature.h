@@ -9,12 +9,13 @@
 
 namespace podlane {
 
-// What a kernel may have or lack. Without one of the first three podlane takes another way; without one of the others
+// What a kernel may have or lack. Without one of the first four podlane takes another way; without one of the others
 // it cannot run.
 enum class Feature {
     tcx,
     own_headers,
     cgroup_memory,
+    xdp_fragments,
     bpf_fs,
     sch_cls,
     redirect_peer,
@@ -22,7 +23,7 @@ enum class Feature {
     clsact,  // required only where there is no TCX
     vxlan,
 };
-inline constexpr std::size_t feature_count = 9;
+inline constexpr std::size_t feature_count = 10;
 
 // As `--without-feature` spells it: "own-headers".
 [[nodiscard]] std::string_view to_string(Feature feature);

@@ -15,6 +15,7 @@
 #include "loader/probe_memory.h"
 #include "loader/scratch_network.h"
 #include "loader/skeleton.h"
+#include "maps/base/fd.h"
 #include "probe_encapsulation.skel.h"
 
 namespace podlane {
@@ -72,6 +73,20 @@ bool has_tcx() {
     return bpf_prog_query_opts(loopback_ifindex, BPF_TCX_INGRESS, &options) == 0;
 }
 
+// A program that passes everything, for packets in several buffers.
+bool takes_xdp_fragments() {
+    constexpr std::array<bpf_insn, 2> pass = {{
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = XDP_PASS},
+        {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+    }};
+    const LibbpfMessages quiet;
+    LIBBPF_OPTS(bpf_prog_load_opts, options);
+    options.prog_flags = BPF_F_XDP_HAS_FRAGS;
+    const Fd program(
+        bpf_prog_load(BPF_PROG_TYPE_XDP, "probe_fragments", "Dual BSD/GPL", pass.data(), pass.size(), &options));
+    return program.valid();
+}
+
 // Whatever keeps the program from running keeps us from relying on it.
 bool makes_outer_room(const ProbeProgram& program) {
     LIBBPF_OPTS(bpf_test_run_opts, options);
@@ -126,6 +141,10 @@ std::string_view to_string(MemoryAccounting memory) {
     return memory == MemoryAccounting::cgroup ? "cgroup" : "rlimit";
 }
 
+std::string_view to_string(XdpBuffers buffers) {
+    return buffers == XdpBuffers::several ? "several buffers" : "one buffer";
+}
+
 Result<KernelFeatures> probe_kernel(const FeatureSet& without) {
     // First of all: where the limit is in use nothing below could be loaded.
     const auto memory = probe_memory(without);
@@ -153,9 +172,11 @@ Result<KernelFeatures> probe_kernel(const FeatureSet& without) {
         return std::unexpected(attach.error());
     }
     const bool own_headers = !without.contains(Feature::own_headers) && makes_outer_room(*program);
+    const bool fragments = !without.contains(Feature::xdp_fragments) && takes_xdp_fragments();
     return KernelFeatures{.attach = *attach,
                           .encapsulation = own_headers ? ENCAPSULATION_OWN_HEADERS : ENCAPSULATION_TUNNEL_DEVICE,
-                          .memory = *memory};
+                          .memory = *memory,
+                          .xdp = fragments ? XdpBuffers::several : XdpBuffers::one};
 }
 
 }  // namespace podlane

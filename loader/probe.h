@@ -21,19 +21,27 @@ enum class MemoryAccounting {
     rlimit,  // RLIMIT_MEMLOCK, of all processes of the user together
 };
 
+// Which packets an XDP program may be given.
+enum class XdpBuffers {
+    several,  // also those that lie in several buffers (Linux 5.18)
+    one,
+};
+
 // The ways that podlane takes on this kernel, found out by trying and not by its version.
 struct KernelFeatures {
     AttachMethod attach = AttachMethod::clsact;
     ::encapsulation encapsulation = ENCAPSULATION_TUNNEL_DEVICE;
     MemoryAccounting memory = MemoryAccounting::rlimit;
+    XdpBuffers xdp = XdpBuffers::one;
 
     bool operator==(const KernelFeatures&) const = default;
 };
 
-// In plain words: "tcx", "own headers", "cgroup".
+// In plain words: "tcx", "own headers", "cgroup", "several buffers".
 [[nodiscard]] std::string_view to_string(AttachMethod method);
 [[nodiscard]] std::string_view to_string(::encapsulation encapsulation);
 [[nodiscard]] std::string_view to_string(MemoryAccounting memory);
+[[nodiscard]] std::string_view to_string(XdpBuffers buffers);
 
 // Fails with one line that names what is missing when this kernel, or this process's privileges, cannot run podlane's
 // programs. `without`: what is taken for missing, be it there or not. Changes nothing but the process's RLIMIT_MEMLOCK,

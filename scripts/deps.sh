@@ -15,7 +15,7 @@ packages=(
   libmicrohttpd-dev libelf-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
   libclang-rt-19-dev
   # run and test
-  containernetworking-plugins iproute2 iptables nftables conntrack iputils-ping iputils-arping
+  containernetworking-plugins iproute2 iptables nftables ipset ipvsadm conntrack iputils-ping iputils-arping
   qemu-system-x86 busybox-static cpio xz-utils
   tcpdump ethtool util-linux procps kmod python3 python3-yaml python3-scapy shellcheck curl ca-certificates
 )

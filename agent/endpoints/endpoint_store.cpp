@@ -72,6 +72,18 @@ std::vector<std::string> EndpointStore::rebuild(const std::vector<netlink::Link>
     return rebuilt;
 }
 
+Result<void> EndpointStore::rewrite() const {
+    if (auto made = make_private_directory(directory_); !made) {
+        return made;
+    }
+    for (const auto& [id, endpoint] : endpoints_) {
+        if (auto written = write_private_file(file_of(id), endpoint.to_json().dump(2) + "\n"); !written) {
+            return written;
+        }
+    }
+    return {};
+}
+
 Result<void> EndpointStore::put(const Endpoint& endpoint) {
     const auto id = endpoint.id();
     const auto holder = std::ranges::find_if(

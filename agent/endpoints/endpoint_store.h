@@ -25,6 +25,9 @@ public:
     // records. Returns the IDs that were rebuilt.
     [[nodiscard]] std::vector<std::string> rebuild(const std::vector<netlink::Link>& links);
 
+    // Writes every record again, for a directory that somebody removed.
+    [[nodiscard]] Result<void> rewrite() const;
+
     // Written to disk when this returns. An address that another endpoint holds is an error that names it.
     [[nodiscard]] Result<void> put(const Endpoint& endpoint);
     // False: there was none.

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <ranges>
 
 #include <libiptc/libiptc.h>
 
@@ -101,6 +102,12 @@ std::optional<ForwardRule> decode(const ipt_entry& entry, xtc_handle* table) {
     return is_accept(entry, rule, table) ? std::optional(rule) : std::nullopt;
 }
 
+// libiptc's own words for what errno means to it.
+std::unexpected<Error> fail_by_libiptc(std::string_view what) {
+    const int code = errno;
+    return std::unexpected(Error{code, fmt::format("{}: {}", what, iptc_strerror(code))});
+}
+
 // Asking the kernel for a table makes it: a host that has none stays without.
 bool has_filter_table() {
     std::ifstream names("/proc/thread-self/net/ip_tables_names");
@@ -115,7 +122,7 @@ bool has_filter_table() {
 Result<Table> open_table() {
     Table table(iptc_init(forward_table));
     if (!table) {
-        return fail("read the filter table: {}", iptc_strerror(errno));
+        return fail_by_libiptc("read the filter table");
     }
     return table;
 }
@@ -184,21 +191,22 @@ Result<void> LegacyForwardTable::apply(const ForwardPlan& plan) {
     if (!unchanged) {
         return fail_errno(EAGAIN, "change the filter table: it changed meanwhile");
     }
-    for (auto rule = plan.remove.rbegin(); rule != plan.remove.rend(); ++rule) {
-        const auto index = static_cast<unsigned>(rule->handle - 1);
+    // From the end, so that the numbers of the others stay.
+    for (const auto& rule : plan.remove | std::views::reverse) {
+        const auto index = static_cast<unsigned>(rule.handle - 1);
         if (iptc_delete_num_entry(forward_chain, index, table->get()) == 0) {
-            return fail("delete rule {} of {}: {}", rule->handle, forward_chain, iptc_strerror(errno));
+            return fail_by_libiptc(fmt::format("delete rule {} of {}", rule.handle, forward_chain));
         }
     }
     for (const auto& rule : plan.add) {
         const Entry entry = encode(rule);
         if (iptc_append_entry(forward_chain, reinterpret_cast<const ipt_entry*>(entry.bytes.data()), table->get()) ==
             0) {
-            return fail("{}: {}", rule, iptc_strerror(errno));
+            return fail_by_libiptc(rule.to_string());
         }
     }
     if (iptc_commit(table->get()) == 0) {
-        return fail("change the filter table: {}", iptc_strerror(errno));
+        return fail_by_libiptc("change the filter table");
     }
     return {};
 }

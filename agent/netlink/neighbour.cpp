@@ -19,6 +19,15 @@ Message request(std::uint16_t type, std::uint16_t flags, const Neighbour& neighb
     return message;
 }
 
+// NDTA_THRESH3 of RTM_NEWNEIGHTBL; the messages about single devices' parameters have none.
+std::optional<std::uint32_t> decode_limit(const nlmsghdr& message) {
+    const auto* header = header_of<ndtmsg>(message);
+    if (message.nlmsg_type != RTM_NEWNEIGHTBL || header == nullptr || header->ndtm_family != AF_INET) {
+        return std::nullopt;
+    }
+    return Attributes(message, sizeof(ndtmsg)).u32(NDTA_THRESH3);
+}
+
 }  // namespace
 
 std::string Neighbour::to_string() const {
@@ -50,6 +59,19 @@ Result<std::vector<Neighbour>> list_neighbours(Socket& socket, std::uint32_t ifi
         std::erase_if(*neighbours, [&](const Neighbour& neighbour) { return neighbour.ifindex != ifindex; });
     }
     return neighbours;
+}
+
+Result<std::uint32_t> neighbour_limit(Socket& socket) {
+    ndtmsg header{};
+    header.ndtm_family = AF_INET;
+    const auto limits = socket.dump(Message(RTM_GETNEIGHTBL, 0, header, "read the ARP table's limits"), &decode_limit);
+    if (!limits) {
+        return std::unexpected(limits.error());
+    }
+    if (limits->empty()) {
+        return fail("read the ARP table's limits: the kernel tells none");
+    }
+    return limits->front();
 }
 
 std::optional<Neighbour> decode_neighbour(const nlmsghdr& message) {

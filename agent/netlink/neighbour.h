@@ -34,6 +34,10 @@ struct Neighbour {
 // Of one device, or of all with ifindex 0.
 [[nodiscard]] Result<std::vector<Neighbour>> list_neighbours(Socket& socket, std::uint32_t ifindex);
 
+// How many entries the kernel's ARP table holds at most, those of all namespaces together (gc_thresh3); a permanent one
+// does not count. Unlike the sysctl it can be read in every namespace.
+[[nodiscard]] Result<std::uint32_t> neighbour_limit(Socket& socket);
+
 // RTM_NEWNEIGH and RTM_DELNEIGH of IPv4; nothing for anything else.
 [[nodiscard]] std::optional<Neighbour> decode_neighbour(const nlmsghdr& message);
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/netlink/resolve.h"
 
-#include <map>
+#include <cerrno>
 
 #include <fmt/format.h>
 
-#include "agent/netlink/link.h"
 #include "agent/netlink/route.h"
 
 namespace podlane::netlink {
@@ -23,7 +22,7 @@ Message lookup(Ipv4Address destination) {
 Result<ResolvedRoute> judge(const nlmsghdr& answer, Ipv4Address destination, std::uint32_t overlay_ifindex) {
     const auto* header = header_of<rtmsg>(answer);
     if (answer.nlmsg_type != RTM_NEWROUTE || header == nullptr) {
-        return fail("resolve {}: the kernel's answer is no route", destination);
+        return fail_errno(EBADMSG, "resolve {}", destination);
     }
     if (header->rtm_type == RTN_LOCAL) {
         return fail("resolve {}: it is an address of this node", destination);
@@ -45,30 +44,6 @@ Result<ResolvedRoute> judge(const nlmsghdr& answer, Ipv4Address destination, std
     return route;
 }
 
-// The devices' MTU, for routes that have none of their own. There are one or two underlay devices, so one request each.
-class DeviceMtu {
-public:
-    explicit DeviceMtu(Socket& socket) : socket_(socket) {}
-
-    Result<std::uint32_t> of(std::uint32_t ifindex) {
-        if (const auto known = known_.find(ifindex); known != known_.end()) {
-            return known->second;
-        }
-        const auto link = find_link(socket_, ifindex);
-        if (!link) {
-            return std::unexpected(link.error());
-        }
-        if (!*link) {
-            return fail_errno(ENODEV, "find link #{}", ifindex);
-        }
-        return known_[ifindex] = (*link)->mtu;
-    }
-
-private:
-    Socket& socket_;
-    std::map<std::uint32_t, std::uint32_t> known_;
-};
-
 }  // namespace
 
 std::vector<Result<ResolvedRoute>> resolve(Socket& socket, std::span<const Ipv4Address> destinations,
@@ -82,17 +57,9 @@ std::vector<Result<ResolvedRoute>> resolve(Socket& socket, std::span<const Ipv4A
     const auto done = socket.query(requests, [&](std::size_t index, const nlmsghdr& answer) {
         routes[index] = judge(answer, destinations[index], overlay_ifindex);
     });
-    DeviceMtu device_mtu(socket);
     for (std::size_t index = 0; index < routes.size(); ++index) {
-        auto& route = routes[index];
         if (!done[index]) {
-            route = std::unexpected(done[index].error());
-        } else if (route && route->mtu == 0) {
-            if (const auto mtu = device_mtu.of(route->oif); mtu) {
-                route->mtu = *mtu;
-            } else {
-                route = fail_within(fmt::format("resolve {}", destinations[index]), mtu.error());
-            }
+            routes[index] = std::unexpected(done[index].error());
         }
     }
     return routes;
@@ -100,6 +67,13 @@ std::vector<Result<ResolvedRoute>> resolve(Socket& socket, std::span<const Ipv4A
 
 Result<ResolvedRoute> resolve(Socket& socket, Ipv4Address destination, std::uint32_t overlay_ifindex) {
     return resolve(socket, std::span(&destination, 1), overlay_ifindex).front();
+}
+
+// 0: judged by the route's type. The others are what the kernel answers for want of a route and for routes of the types
+// unreachable, prohibit and blackhole (fib_props in net/ipv4/fib_semantics.c).
+bool is_verdict(const Error& error) {
+    return error.code == 0 || error.code == ENETUNREACH || error.code == EHOSTUNREACH || error.code == EACCES ||
+           error.code == EINVAL;
 }
 
 }  // namespace podlane::netlink

@@ -40,6 +40,16 @@ Result<void> set_option(const Fd& socket, int level, int option, const T& value)
     return {};
 }
 
+// Room for the answers of thousands of peers, while the loop is busy with a pass over them all.
+constexpr int receive_buffer = 4 << 20;  // bytes, before the kernel doubles it
+
+// Beyond net.core.rmem_max only with CAP_NET_ADMIN in the first user namespace.
+void make_room(const Fd& socket) {
+    if (!set_option(socket, SOL_SOCKET, SO_RCVBUFFORCE, receive_buffer)) {
+        static_cast<void>(set_option(socket, SOL_SOCKET, SO_RCVBUF, receive_buffer));
+    }
+}
+
 // Echo replies with our identifier; every raw ICMP socket gets a copy of all there are.
 Result<void> filter_answers(const Fd& socket, std::uint16_t identifier) {
     constexpr std::uint32_t everything_but_replies = ~(1U << ICMP_ECHOREPLY);
@@ -62,6 +72,7 @@ Result<Fd> open_socket(std::uint16_t identifier) {
     if (!socket.valid()) {
         return fail_errno(errno, "open a raw ICMP socket");
     }
+    make_room(socket);
     constexpr int ttl = 1;
     constexpr int on = 1;
     for (const auto& set : {set_option(socket, IPPROTO_IP, IP_TTL, ttl), set_option(socket, IPPROTO_IP, IP_PKTINFO, on),

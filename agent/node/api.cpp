@@ -32,7 +32,8 @@ std::vector<std::string> texts(const std::vector<Ipv4Prefix>& prefixes) {
 Json features_json(const KernelFeatures& features) {
     return {{"encapsulation", to_string(features.encapsulation)},
             {"hooks", to_string(features.attach)},
-            {"memory", to_string(features.memory)}};
+            {"memory", to_string(features.memory)},
+            {"xdp", to_string(features.xdp)}};
 }
 
 Json repairs_json(const RepairLog& repairs) {

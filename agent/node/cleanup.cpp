@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <iterator>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "agent/ctl/http_server.h"
@@ -15,9 +18,13 @@
 #include "agent/reconcile/forward_reconciler.h"
 #include "loader/attach.h"
 #include "loader/bpffs.h"
+#include "loader/guard_link.h"
 
 namespace podlane {
 namespace {
+
+// How long another program may hold iptables' lock.
+constexpr auto lock_patience = std::chrono::seconds(10);
 
 // Holds the control socket, as a running agent does.
 Result<Fd> take_control(const std::filesystem::path& run_dir) {
@@ -63,11 +70,27 @@ Result<void> remove_filters(const std::vector<netlink::Link>& links, const PinDi
     return {};
 }
 
+// Links are detached one by one: they would end some time after their pins.
 Result<void> remove_pins(const PinDirectory& pins, CleanupMode mode, Lines& lines) {
     for (const auto& pin : pins.pins()) {
         lines.push_back(fmt::format("pin {}", pin.string()));
     }
-    return mode == CleanupMode::dry_run ? Result<void>() : pins.remove();
+    if (mode == CleanupMode::dry_run) {
+        return {};
+    }
+    const GuardLinks guards(pins);
+    for (const auto ifindex : guards.pinned()) {
+        if (auto detached = guards.detach(ifindex); !detached) {
+            return detached;
+        }
+    }
+    const Attacher attacher(pins, AttachMethod::tcx);
+    for (const auto& attachment : attacher.pinned()) {
+        if (auto detached = attacher.detach(attachment); !detached) {
+            return detached;
+        }
+    }
+    return pins.remove();
 }
 
 Result<void> remove_host_network(netlink::Socket& socket, const CleanupTarget& target, std::set<std::string> devices,
@@ -87,12 +110,22 @@ Result<void> remove_rules(CleanupMode mode, Lines& lines) {
     if (!reconciler) {
         return std::unexpected(reconciler.error());
     }
-    const auto report = reconciler->cleanup(mode);
+    auto report = reconciler->cleanup(mode);
+    // Another program may be at the rules.
+    const auto busy = [&] { return !report.errors.empty() && report.errors.front().code == EAGAIN; };
+    for (const auto deadline = std::chrono::steady_clock::now() + lock_patience;
+         busy() && std::chrono::steady_clock::now() < deadline;) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        auto again = reconciler->cleanup(mode);
+        std::ranges::copy(again.removed, std::back_inserter(report.removed));
+        report.errors = std::move(again.errors);
+    }
     std::ranges::copy(report.removed, std::back_inserter(lines));
     return report.errors.empty() ? Result<void>() : std::unexpected(report.errors.front());
 }
 
-// One round over everything that podlane owns. Lines are complete up to an error.
+// One round over everything that podlane owns; what fails keeps nothing else from being removed. Returns the first
+// error.
 Result<void> go_over(const CleanupTarget& target, CleanupMode mode, Lines& lines) {
     auto socket = netlink::Socket::open();
     if (!socket) {
@@ -103,16 +136,14 @@ Result<void> go_over(const CleanupTarget& target, CleanupMode mode, Lines& lines
         return std::unexpected(links.error());
     }
     const PinDirectory pins(target.bpffs);
-    if (auto removed = remove_filters(*links, pins, mode, lines); !removed) {
-        return removed;
+    for (auto& removed :
+         {remove_filters(*links, pins, mode, lines), remove_pins(pins, mode, lines), remove_rules(mode, lines),
+          remove_host_network(*socket, target, pod_devices(*links), mode, lines)}) {
+        if (!removed) {
+            return removed;
+        }
     }
-    if (auto removed = remove_pins(pins, mode, lines); !removed) {
-        return removed;
-    }
-    if (auto removed = remove_rules(mode, lines); !removed) {
-        return removed;
-    }
-    return remove_host_network(*socket, target, pod_devices(*links), mode, lines);
+    return {};
 }
 
 // Looks again: a removal that the kernel took is no proof.

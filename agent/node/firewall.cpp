@@ -13,7 +13,7 @@ namespace podlane {
 namespace {
 
 constexpr auto retry_delay = std::chrono::milliseconds(200);
-constexpr unsigned patience = 10;  // tries
+constexpr unsigned patience = 25;  // tries
 
 }  // namespace
 

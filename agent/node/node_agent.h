@@ -6,21 +6,24 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "agent/config/config.h"
 #include "agent/endpoints/endpoint_store.h"
 #include "agent/event_loop.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
 #include "agent/node/firewall.h"
 #include "agent/node/nat_sweeper.h"
+#include "agent/node/pass_pace.h"
 #include "agent/node/peer_paths.h"
 #include "agent/node/underlay.h"
 #include "agent/observe/health.h"
 #include "agent/observe/repairs.h"
 #include "agent/reconcile/datapath_reconciler.h"
+#include "agent/reconcile/guard_reconciler.h"
 #include "agent/reconcile/link_reconciler.h"
 #include "agent/reconcile/map_reconciler.h"
 #include "agent/reconcile/pod_links.h"
@@ -34,6 +37,7 @@ struct NodeSettings {
     std::filesystem::path run_dir;
     std::filesystem::path bpffs;
     std::string underlay_device;  // empty: the one that holds the node's InternalIP
+    XdpMode guard = XdpMode::automatic;
     std::uint32_t vni = 0;
     OverlaySettings overlay;
 };
@@ -57,6 +61,9 @@ public:
     [[nodiscard]] Result<void> add_endpoint(const Endpoint& endpoint);
     // False: there was none.
     [[nodiscard]] Result<bool> remove_endpoint(const std::string& id);
+
+    // Writes again what stood in a run directory that somebody removed; `what` was done about it otherwise.
+    [[nodiscard]] Result<void> restore_records(std::string_view what);
 
     // A change of configuration that was refused; empty when the configuration is good again.
     void report_config_problem(std::string problem);
@@ -87,11 +94,13 @@ private:
     [[nodiscard]] Result<void> rebuild_endpoints();
     void on_source_change();
     void on_netlink();
+    // For events, which may never cease: at the pace of pace_. What somebody waits for calls reconcile().
     void schedule_reconcile();
+    void reconcile();
 
     // One pass, in steps that depend on one another; each step reports to the health board and says whether the next
     // one makes sense.
-    void reconcile();
+    void pass();
     [[nodiscard]] bool refresh_cluster();
     [[nodiscard]] bool find_underlay_device(const std::vector<netlink::Link>& links);
     [[nodiscard]] bool reconcile_host_network(const std::vector<netlink::Link>& links);
@@ -106,12 +115,13 @@ private:
     // What no event tells of.
     void audit();
     void audit_settings();
+    [[nodiscard]] bool restore_pins();
 
     [[nodiscard]] std::vector<AttachedPod> attached_pods(const std::vector<netlink::Link>& links);
     [[nodiscard]] DesiredInputs desired_inputs() const;
     [[nodiscard]] datapath_config wanted_config() const;
     // Devices that carry traffic between nodes, by ifindex, and those among them that have an address to translate to.
-    [[nodiscard]] std::set<std::uint32_t> underlay_devices() const;
+    [[nodiscard]] std::map<std::uint32_t, std::string> underlay_devices() const;
     [[nodiscard]] std::map<std::uint32_t, Ipv4Address> uplink_addresses();
     [[nodiscard]] std::vector<WantedHook> wanted_hooks() const;
     [[nodiscard]] bool concerns_underlay(const netlink::Event& event) const;
@@ -131,6 +141,7 @@ private:
     LinkReconciler links_;
     PodLinks pod_links_;
     DatapathReconciler datapath_;
+    GuardReconciler guard_;
     std::optional<MapReconciler> maps_;
 
     Cluster cluster_;
@@ -146,6 +157,7 @@ private:
     bool forwarding_ = false;  // programs are attached and maps are filled
 
     EventLoop::Watch netlink_watch_;
+    PassPace pace_;
     EventLoop::Watch pending_;
     EventLoop::Watch audit_;
     EventLoop::Watch settings_audit_;

@@ -2,12 +2,13 @@
 #include "agent/node/peer_paths.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "agent/link/ownership.h"
 #include "agent/log.h"
+#include "agent/netlink/neighbour.h"
 #include "agent/netlink/route.h"
-#include "agent/node/underlay.h"
 #include "maps/names.h"
 
 namespace podlane {
@@ -36,29 +37,48 @@ Result<std::unique_ptr<PeerPaths>> PeerPaths::create(EventLoop& loop, PathMode m
     return std::unique_ptr<PeerPaths>(new PeerPaths(mode, std::move(prober)));
 }
 
-void PeerPaths::refresh(netlink::Socket& socket, const Cluster& cluster, const std::vector<netlink::Link>& links,
-                        std::uint32_t overlay_ifindex) {
-    const auto fib = resolve_peers(socket, cluster, links, overlay_ifindex);
+Result<void> PeerPaths::refresh(netlink::Socket& socket, const Cluster& cluster,
+                                const std::vector<netlink::Link>& links, std::uint32_t overlay_ifindex) {
+    keep_known(resolve_peers(socket, cluster, links, overlay_ifindex));
+    if (!resolved_once_ && is_stale()) {
+        return fail("the paths to {} peers are not known: {}", unknown_.size(), unknown_.begin()->second);
+    }
+    resolved_once_ = true;
     if (prober_) {
-        probe(socket, cluster, fib);
+        probe(socket, cluster);
     }
     std::map<std::string, PeerPath> paths;
-    for (const auto& [name, path] : fib) {
+    for (const auto& [name, path] : fib_) {
         const auto peer = identity_of(cluster.nodes.at(name));
         paths.emplace(name, decide_path(mode_, peer, path, prober_ ? prober_->adjacency(peer.address) : Adjacency{}));
     }
     adopt(std::move(paths));
+    return {};
 }
 
-void PeerPaths::probe(netlink::Socket& socket, const Cluster& cluster, const std::map<std::string, FibPath>& fib) {
+void PeerPaths::keep_known(PeerLookup lookup) {
+    for (const auto& [name, problem] : lookup.unknown) {
+        if (auto before = fib_.extract(name)) {
+            lookup.paths.insert(std::move(before));
+        }
+    }
+    fib_ = std::move(lookup.paths);
+    unknown_ = std::move(lookup.unknown);
+}
+
+void PeerPaths::probe(netlink::Socket& socket, const Cluster& cluster) {
     std::vector<ProbeTarget> targets;
-    for (const auto& [name, path] : fib) {
+    for (const auto& [name, path] : fib_) {
         const auto peer = identity_of(cluster.nodes.at(name));
         if (is_candidate(mode_, peer, path)) {
             targets.push_back({.address = peer.address, .ifindex = path.ifindex, .has_carrier = path.has_carrier});
         }
     }
     prober_->follow(cluster.self()->vtep, targets);
+    probed_ = targets.size();
+    if (const auto limit = netlink::neighbour_limit(socket)) {
+        neighbour_limit_ = *limit;
+    }
     if (!taken_over_) {
         take_over(socket);
         taken_over_ = true;
@@ -102,6 +122,13 @@ bool PeerPaths::uses_device(std::uint32_t ifindex) const {
 }
 
 void PeerPaths::report(HealthBoard& health) const {
+    if (is_stale()) {
+        health.degraded(
+            "peers",
+            fmt::format("the kernel could not be asked about {} peers: {}", unknown_.size(), unknown_.begin()->second),
+            "their paths stay as they were; asked again within 3 s");
+        return;
+    }
     std::map<node_path, std::size_t> count;
     std::vector<std::string_view> problems;
     for (const auto& [name, path] : paths_) {
@@ -109,6 +136,14 @@ void PeerPaths::report(HealthBoard& health) const {
         if (path.path == NODE_PATH_UNREACHABLE && path.settled) {
             problems.emplace_back(path.reason);
         }
+    }
+    if (crowds_neighbours()) {
+        health.degraded("peers",
+                        fmt::format("{} peers are on the link, and the kernel's ARP table has room for {}: those that "
+                                    "find none do not answer",
+                                    probed_, neighbour_limit_),
+                        fmt::format("sysctl -w net.ipv4.neigh.default.gc_thresh3={}", std::bit_ceil(probed_ * 2)));
+        return;
     }
     if (problems.empty()) {
         health.ok("peers", fmt::format("{} direct, {} by VXLAN", count[NODE_PATH_DIRECT], count[NODE_PATH_VXLAN]));

@@ -5,14 +5,25 @@
 
 namespace podlane {
 
-void ProbeSchedule::set_agenda(Ipv4Address address, Peer& peer, std::optional<Time> time) {
+void ProbeSchedule::rest(Ipv4Address address, Peer& peer) {
     if (peer.agenda) {
-        agenda_.erase({*peer.agenda, address});
+        (peer.waiting ? awaited_ : due_).erase({*peer.agenda, address});
     }
+    peer.agenda.reset();
+    peer.waiting = false;
+}
+
+void ProbeSchedule::probe_at(Ipv4Address address, Peer& peer, Time time) {
+    rest(address, peer);
     peer.agenda = time;
-    if (time) {
-        agenda_.emplace(*time, address);
-    }
+    due_.emplace(time, address);
+}
+
+void ProbeSchedule::await_until(Ipv4Address address, Peer& peer, Time time) {
+    rest(address, peer);
+    peer.waiting = true;
+    peer.agenda = time;
+    awaited_.emplace(time, address);
 }
 
 bool ProbeSchedule::note(Peer& peer, ProbeEvent event) {
@@ -30,19 +41,17 @@ bool ProbeSchedule::is_in_doubt(const Peer& peer) const {
 void ProbeSchedule::update(Ipv4Address address, Peer& peer, const ProbeTarget& target, Time now) {
     if (peer.ifindex != target.ifindex) {
         peer.adjacency = {};
-        peer.waiting = false;
         peer.ifindex = target.ifindex;
-        set_agenda(address, peer, std::nullopt);
+        rest(address, peer);
     }
     if (peer.has_carrier && !target.has_carrier) {
         static_cast<void>(note(peer, ProbeEvent::link_lost));
     }
     peer.has_carrier = target.has_carrier;
     if (!peer.has_carrier) {
-        peer.waiting = false;
-        set_agenda(address, peer, std::nullopt);
+        rest(address, peer);
     } else if (!peer.agenda) {
-        set_agenda(address, peer, now);
+        probe_at(address, peer, now);
     }
 }
 
@@ -55,7 +64,7 @@ void ProbeSchedule::follow(const std::vector<ProbeTarget>& targets, Time now) {
     for (auto next = peers_.begin(); next != peers_.end();) {
         const auto peer = next++;
         if (!wanted.contains(peer->first)) {
-            set_agenda(peer->first, peer->second, std::nullopt);
+            rest(peer->first, peer->second);
             peers_.erase(peer);
         }
     }
@@ -71,32 +80,23 @@ void ProbeSchedule::assume_answering(Ipv4Address address, std::uint32_t ifindex)
 
 bool ProbeSchedule::expire(Time now) {
     bool changed = false;
-    // What is put on the agenda meanwhile for a moment that has passed already is due, and not waiting.
-    for (auto next = agenda_.begin(); next != agenda_.end() && next->first <= now;) {
-        const auto [time, address] = *next++;
+    while (!awaited_.empty() && awaited_.begin()->first <= now) {
+        const auto [time, address] = *awaited_.begin();
         Peer& peer = peers_.at(address);
-        if (!peer.waiting) {
-            continue;
-        }
-        peer.waiting = false;
         changed = note(peer, ProbeEvent::missed) || changed;
-        set_agenda(address, peer, peer.adjacency.standing == Standing::silent ? time + doubt_interval : time);
+        probe_at(address, peer, peer.adjacency.standing == Standing::silent ? time + doubt_interval : time);
     }
     return changed;
 }
 
 std::vector<Probe> ProbeSchedule::take_due(Time now) {
     std::vector<Probe> due;
-    for (auto next = agenda_.begin(); next != agenda_.end() && next->first <= now && due.size() < burst;) {
-        const auto address = (next++)->second;
+    while (!due_.empty() && due_.begin()->first <= now && due.size() < burst) {
+        const auto address = due_.begin()->second;
         Peer& peer = peers_.at(address);
-        if (peer.waiting) {
-            continue;
-        }
-        peer.waiting = true;
         peer.nonce = nonce_();
         ++peer.sequence;
-        set_agenda(address, peer, now + answer_timeout);
+        await_until(address, peer, now + answer_timeout);
         due.push_back({.address = address, .ifindex = peer.ifindex, .sequence = peer.sequence, .nonce = peer.nonce});
     }
     return due;
@@ -112,14 +112,19 @@ bool ProbeSchedule::answered(const Probe& probe, Time now) {
         peer.nonce != probe.nonce) {
         return false;
     }
-    peer.waiting = false;
     const bool changed = note(peer, ProbeEvent::answered);
-    set_agenda(probe.address, peer, now + (is_in_doubt(peer) ? doubt_interval : interval));
+    probe_at(probe.address, peer, now + (is_in_doubt(peer) ? doubt_interval : interval));
     return changed;
 }
 
 std::optional<ProbeSchedule::Time> ProbeSchedule::next() const {
-    return agenda_.empty() ? std::nullopt : std::optional(agenda_.begin()->first);
+    std::optional<Time> first;
+    for (const auto* list : {&due_, &awaited_}) {
+        if (!list->empty() && (!first || list->begin()->first < *first)) {
+            first = list->begin()->first;
+        }
+    }
+    return first;
 }
 
 Adjacency ProbeSchedule::adjacency(Ipv4Address address) const {

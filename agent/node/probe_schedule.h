@@ -76,20 +76,24 @@ private:
         std::uint32_t ifindex = 0;
         bool has_carrier = false;
         Adjacency adjacency{};
-        bool waiting = false;          // for an answer
+        bool waiting = false;          // for an answer: on the list awaited_, otherwise on due_
         std::uint16_t sequence = 0;    // of the latest probe
         std::uint64_t nonce = 0;       // of the latest probe
         std::optional<Time> agenda{};  // waiting: when the probe counts as missed; otherwise when the next one is due
     };
     void update(Ipv4Address address, Peer& peer, const ProbeTarget& target, Time now);
-    void set_agenda(Ipv4Address address, Peer& peer, std::optional<Time> time);
+    void probe_at(Ipv4Address address, Peer& peer, Time time);
+    void await_until(Ipv4Address address, Peer& peer, Time time);
+    void rest(Ipv4Address address, Peer& peer);
     [[nodiscard]] bool note(Peer& peer, ProbeEvent event);
     [[nodiscard]] bool is_in_doubt(const Peer& peer) const;
 
     Patience patience_;
     std::function<std::uint64_t()> nonce_;
     std::unordered_map<Ipv4Address, Peer> peers_;
-    std::set<std::pair<Time, Ipv4Address>> agenda_;  // of all peers that have one
+    // By the peers' agendas. Apart, so that neither is searched for the other's: every answer wakes the agent up.
+    std::set<std::pair<Time, Ipv4Address>> due_;
+    std::set<std::pair<Time, Ipv4Address>> awaited_;
 };
 
 }  // namespace podlane

@@ -17,8 +17,6 @@ namespace {
 
 // Editors and ConfigMaps change a file in several steps.
 constexpr auto settle_time = std::chrono::milliseconds(100);
-// How often the control socket is looked for.
-constexpr auto socket_audit_period = std::chrono::seconds(3);
 
 std::string read_text(const std::string& path) {
     std::ifstream file(path);
@@ -48,29 +46,12 @@ Reload::Reload(EventLoop& loop, Overrides flags, NodeAgent& agent, char** argume
       text_(read_text(file_)) {}
 
 Result<std::unique_ptr<Reload>> Reload::create(EventLoop& loop, const Overrides& flags, NodeAgent& agent,
-                                               char** arguments, std::filesystem::path control_socket) {
+                                               char** arguments) {
     std::unique_ptr<Reload> reload(new Reload(loop, flags, agent, arguments));
     if (auto watched = reload->watch_file(); !watched) {
         return std::unexpected(watched.error());
     }
-    if (auto watched = reload->watch_socket(std::move(control_socket)); !watched) {
-        return std::unexpected(watched.error());
-    }
     return reload;
-}
-
-Result<void> Reload::watch_socket(std::filesystem::path path) {
-    auto audit = loop_.every(socket_audit_period, [this, path = std::move(path)] {
-        std::error_code error;
-        if (!std::filesystem::exists(path, error)) {
-            restart(fmt::format("somebody removed {}", path.string()));
-        }
-    });
-    if (!audit) {
-        return std::unexpected(audit.error());
-    }
-    socket_audit_ = std::move(*audit);
-    return {};
 }
 
 Result<void> Reload::watch_file() {
@@ -118,12 +99,12 @@ void Reload::now() {
         return;
     }
     agent_.report_config_problem({});
-    restart("configuration changed");
+    restart();
     text_ = text;
 }
 
-void Reload::restart(std::string_view reason) {
-    log::info("{}: starting anew", reason);
+void Reload::restart() {
+    log::info("configuration changed: starting anew");
     execv("/proc/self/exe", arguments_);
     log::error("start anew: {}", std::generic_category().message(errno));
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "agent/config/config.h"
 #include "agent/event_loop.h"
@@ -15,14 +13,12 @@
 namespace podlane {
 
 // Follows the configuration file. A good new configuration is taken over by executing the agent anew in place, which
-// forwards without a gap as any restart does; a bad one changes nothing but the agent's health. Executes the agent anew
-// as well when somebody removed the control socket, or the run directory with it: nothing else would bring it back.
+// forwards without a gap as any restart does; a bad one changes nothing but the agent's health.
 class Reload {
 public:
     // `arguments`: main's, terminated by a null pointer. Everything must outlive the reload.
     [[nodiscard]] static Result<std::unique_ptr<Reload>> create(EventLoop& loop, const Overrides& flags,
-                                                                NodeAgent& agent, char** arguments,
-                                                                std::filesystem::path control_socket);
+                                                                NodeAgent& agent, char** arguments);
 
     // SIGHUP: also when the file is as it was.
     void now();
@@ -30,9 +26,8 @@ public:
 private:
     Reload(EventLoop& loop, Overrides flags, NodeAgent& agent, char** arguments);
     [[nodiscard]] Result<void> watch_file();
-    [[nodiscard]] Result<void> watch_socket(std::filesystem::path path);
     void on_event();
-    void restart(std::string_view reason);
+    void restart();
 
     EventLoop& loop_;
     Overrides flags_;
@@ -43,7 +38,6 @@ private:
     Fd inotify_;
     EventLoop::Watch watch_;
     EventLoop::Watch pending_;
-    EventLoop::Watch socket_audit_;
 };
 
 }  // namespace podlane

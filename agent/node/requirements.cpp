@@ -36,8 +36,8 @@ Result<KernelFeatures> probe_node(const FeatureSet& without) {
     if (auto there = require_vxlan(without); !there) {
         return std::unexpected(there.error());
     }
-    log::info("encapsulation: {}, hooks: {}, memory: {}", to_string(features->encapsulation),
-              to_string(features->attach), to_string(features->memory));
+    log::info("encapsulation: {}, hooks: {}, memory: {}, XDP: {}", to_string(features->encapsulation),
+              to_string(features->attach), to_string(features->memory), to_string(features->xdp));
     return features;
 }
 

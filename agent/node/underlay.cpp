@@ -2,6 +2,8 @@
 #include "agent/node/underlay.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "agent/netlink/interface_address.h"
 #include "agent/netlink/resolve.h"
@@ -32,22 +34,24 @@ Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<n
 
 namespace {
 
-FibPath fib_path(const netlink::ResolvedRoute& route, const Node& peer, const std::vector<netlink::Link>& links) {
+// Nothing: a device that came after `links` were listed, which is another pass's.
+std::optional<FibPath> fib_path(const netlink::ResolvedRoute& route, const Node& peer,
+                                const std::vector<netlink::Link>& links) {
     const auto link = std::ranges::find(links, route.oif, &netlink::Link::ifindex);
     if (link == links.end()) {
-        return {.problem = fmt::format("resolve {}: its device #{} is gone", peer.vtep, route.oif)};
+        return std::nullopt;
     }
-    return {.ifindex = route.oif,
-            .device = link->name,
-            .next_hop = route.gateway.value_or(peer.vtep),
-            .mtu = route.mtu,
-            .has_carrier = link->is_up() && link->is_running()};
+    return FibPath{.ifindex = route.oif,
+                   .device = link->name,
+                   .next_hop = route.gateway.value_or(peer.vtep),
+                   .mtu = route.mtu != 0 ? route.mtu : link->mtu,
+                   .has_carrier = link->is_up() && link->is_running()};
 }
 
 }  // namespace
 
-std::map<std::string, FibPath> resolve_peers(netlink::Socket& socket, const Cluster& cluster,
-                                             const std::vector<netlink::Link>& links, std::uint32_t overlay_ifindex) {
+PeerLookup resolve_peers(netlink::Socket& socket, const Cluster& cluster, const std::vector<netlink::Link>& links,
+                         std::uint32_t overlay_ifindex) {
     std::vector<Ipv4Address> destinations;
     std::vector<const Node*> peers;
     for (const auto& [name, node] : cluster.nodes) {
@@ -57,12 +61,21 @@ std::map<std::string, FibPath> resolve_peers(netlink::Socket& socket, const Clus
         }
     }
     const auto routes = netlink::resolve(socket, destinations, overlay_ifindex);
-    std::map<std::string, FibPath> paths;
+    PeerLookup lookup;
     for (std::size_t i = 0; i < peers.size(); ++i) {
-        paths.emplace(peers[i]->name, routes[i] ? fib_path(*routes[i], *peers[i], links)
-                                                : FibPath{.problem = routes[i].error().message});
+        const auto& peer = *peers[i];
+        if (!routes[i] && netlink::is_verdict(routes[i].error())) {
+            lookup.paths.emplace(peer.name, FibPath{.problem = routes[i].error().message});
+        } else if (!routes[i]) {
+            lookup.unknown.emplace(peer.name, routes[i].error().message);
+        } else if (auto path = fib_path(*routes[i], peer, links)) {
+            lookup.paths.emplace(peer.name, std::move(*path));
+        } else {
+            lookup.unknown.emplace(peer.name,
+                                   fmt::format("resolve {}: device #{} is not known yet", peer.vtep, routes[i]->oif));
+        }
     }
-    return paths;
+    return lookup;
 }
 
 }  // namespace podlane

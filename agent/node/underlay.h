@@ -23,10 +23,13 @@ struct UnderlayQuery {
 [[nodiscard]] Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<netlink::Link>& links,
                                                   const UnderlayQuery& query);
 
-// The kernel's way to every peer of `cluster`, by node name. A peer that cannot be reached has a path without a device
+// The kernel's way to the peers of a cluster, by node name. A peer that cannot be reached has a path without a device
 // that says why.
-[[nodiscard]] std::map<std::string, FibPath> resolve_peers(netlink::Socket& socket, const Cluster& cluster,
-                                                           const std::vector<netlink::Link>& links,
-                                                           std::uint32_t overlay_ifindex);
+struct PeerLookup {
+    std::map<std::string, FibPath> paths;        // of the peers that the kernel told something about
+    std::map<std::string, std::string> unknown;  // the others: what went wrong; no reason to think their path changed
+};
+[[nodiscard]] PeerLookup resolve_peers(netlink::Socket& socket, const Cluster& cluster,
+                                       const std::vector<netlink::Link>& links, std::uint32_t overlay_ifindex);
 
 }  // namespace podlane

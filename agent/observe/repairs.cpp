@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/observe/repairs.h"
 
-#include <algorithm>
+#include <unordered_set>
 
 #include <fmt/chrono.h>
 
@@ -16,6 +16,10 @@ constexpr std::size_t kept = 20;
 
 void RepairLog::record(std::string_view subsystem, std::string_view what) {
     log::warning("{}: repaired: {}", subsystem, what);
+    count(subsystem, what);
+}
+
+void RepairLog::count(std::string_view subsystem, std::string_view what) {
     ++total_;
     ++by_subsystem_[std::string(subsystem)];
     recent_.push_back(
@@ -27,17 +31,25 @@ void RepairLog::record(std::string_view subsystem, std::string_view what) {
 
 void RepairLog::note(std::string_view subsystem, const std::vector<std::string>& changes,
                      const std::vector<std::string>& repairs) {
-    constexpr std::size_t shown = 20;
+    constexpr std::size_t shown = 20;  // of either kind: a device can take thousands of routes with it
+    const std::unordered_set<std::string_view> repaired(repairs.begin(), repairs.end());
     std::size_t others = 0;
     for (const auto& change : changes) {
-        if (std::ranges::find(repairs, change) != repairs.end()) {
-            record(subsystem, change);
-        } else if (others++ < shown) {
+        if (!repaired.contains(change) && others++ < shown) {
             log::info("{}", change);
+        }
+    }
+    for (std::size_t i = 0; i < repairs.size(); ++i) {
+        count(subsystem, repairs[i]);
+        if (i < shown) {
+            log::warning("{}: repaired: {}", subsystem, repairs[i]);
         }
     }
     if (others > shown) {
         log::info("and {} changes more", others - shown);
+    }
+    if (repairs.size() > shown) {
+        log::warning("{}: repaired: {} objects more", subsystem, repairs.size() - shown);
     }
 }
 

@@ -16,7 +16,7 @@ class RepairLog {
 public:
     struct Entry {
         std::chrono::system_clock::time_point at;
-        std::string subsystem;  // as on the health board
+        std::string subsystem;  // as on the health board, or "control"
         std::string what;       // "add route 10.244.2.0/24 dev podlane0 src 10.0.0.1"
     };
 
@@ -33,6 +33,8 @@ public:
     [[nodiscard]] std::string summary() const;
 
 private:
+    void count(std::string_view subsystem, std::string_view what);
+
     std::uint64_t total_ = 0;
     std::map<std::string, std::uint64_t> by_subsystem_;
     std::deque<Entry> recent_;

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <iterator>
 
+#include "agent/log.h"
+#include "loader/load_object.h"
+
 namespace podlane {
 namespace {
 
@@ -17,6 +20,13 @@ std::string name_of(const WantedHook& hook) {
 Result<bool> DatapathReconciler::load(const datapath_config& config) {
     if (datapath_ && std::memcmp(&config, &loaded_config_, sizeof(config)) == 0) {
         return false;
+    }
+    const auto outdated = remove_outdated_pins(pins_);
+    if (!outdated) {
+        return std::unexpected(outdated.error());
+    }
+    for (const auto& name : *outdated) {
+        log::info("map {} is an earlier podlane's, of another shape: made anew", name);
     }
     auto loaded = Datapath::load(pins_, config);
     if (!loaded) {

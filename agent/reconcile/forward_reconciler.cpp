@@ -84,16 +84,21 @@ Result<ForwardReconciler> ForwardReconciler::create() {
 
 ForwardReport ForwardReconciler::reconcile(std::span<const Ipv4Prefix> cluster_cidrs) {
     ForwardReport report;
+    std::set<std::string> settled;
     for (const auto& table : tables_) {
         const auto changes = report.changes.size();
+        const auto errors = report.errors.size();
         reconcile_table(*table, cluster_cidrs, report);
         const bool drops = std::ranges::find(report.dropping, table->name()) != report.dropping.end();
         if (drops && settled_.contains(std::string(table->name()))) {
             report.repairs.insert(report.repairs.end(), report.changes.begin() + static_cast<std::ptrdiff_t>(changes),
                                   report.changes.end());
         }
+        if (drops && report.errors.size() == errors) {
+            settled.emplace(table->name());
+        }
     }
-    settled_ = {report.dropping.begin(), report.dropping.end()};
+    settled_ = std::move(settled);
     return report;
 }
 

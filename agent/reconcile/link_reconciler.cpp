@@ -20,7 +20,7 @@ namespace {
 // One pass over the kernel's state.
 class Pass {
 public:
-    Pass(netlink::Socket& socket, const SysctlRecord& record, const WantedHostNetwork& wanted)
+    Pass(netlink::Socket& socket, SysctlRecord& record, const WantedHostNetwork& wanted)
         : socket_(socket), record_(record), wanted_(wanted) {}
 
     // `settled`: what the last pass left, and afterwards what this one does.
@@ -53,8 +53,8 @@ public:
         auto requests = plan_objects(located.objects, *actual, sweep, *links);
         const auto expected = requests.empty() || !settled
                                   ? std::optional<std::set<std::string>>()
-                                  : labels(plan_objects(located.objects, settled->objects, sweep, *links));
-        apply(std::move(requests), *links, expected);
+                                  : subjects(plan_objects(located.objects, settled->objects, sweep, *links));
+        apply(std::move(requests), *links, expected, located.objects);
         settle(settled, std::move(located.objects), *links);
         return std::move(report_);
     }
@@ -125,12 +125,31 @@ private:
                plan_overlay(*wanted_.overlay, &*settled->overlay).action == OverlayAction::none;
     }
 
-    static std::set<std::string> labels(const std::vector<netlink::Message>& requests) {
+    // What a request is about, without its verb: "route 10.244.2.0/24 dev podlane0". An object that somebody removed
+    // and that is wanted otherwise by now is added instead of changed.
+    static std::string subject(const netlink::Message& request) {
+        const auto& label = request.label();
+        return label.substr(label.find(' ') + 1);
+    }
+
+    static std::set<std::string> subjects(const std::vector<netlink::Message>& requests) {
         std::set<std::string> result;
         for (const auto& request : requests) {
-            result.insert(request.label());
+            result.insert(subject(request));
         }
         return result;
+    }
+
+    // What could not be put in order was not left in order: that it succeeds later is no repair.
+    static void forget(const netlink::Message& failed, HostObjects& objects) {
+        const auto& request = failed.raw();
+        if (const auto route = netlink::decode_route(request)) {
+            objects.routes.erase(key_of(*route));
+        } else if (const auto neighbour = netlink::decode_neighbour(request)) {
+            objects.neighbours.erase(key_of(*neighbour));
+        } else if (const auto address = netlink::decode_address(request)) {
+            objects.addresses.erase(key_of(*address));
+        }
     }
 
     void settle(std::optional<SettledNetwork>& settled, HostObjects objects, const LinkTable& links) const {
@@ -144,15 +163,16 @@ private:
         settled = std::move(now);
     }
 
-    // `expected`: what would be done, had the kernel stayed as the last pass left it. All else is a repair.
+    // `expected`: what would be done about, had the kernel stayed as the last pass left it. All else is a repair.
+    // `settled` loses what fails.
     void apply(std::vector<netlink::Message> requests, const LinkTable& links,
-               const std::optional<std::set<std::string>>& expected) {
+               const std::optional<std::set<std::string>>& expected, HostObjects& settled) {
         const auto results = socket_.execute(requests);
         std::optional<Result<std::vector<netlink::Route>>> all_routes;
         for (std::size_t index = 0; index < results.size(); ++index) {
             if (results[index]) {
                 report_.changes.push_back(requests[index].label());
-                if (expected && !expected->contains(requests[index].label())) {
+                if (expected && !expected->contains(subject(requests[index]))) {
                     report_.repairs.push_back(requests[index].label());
                 }
                 continue;
@@ -168,6 +188,7 @@ private:
                 error.message += route_in_the_way(requests[index], *all_routes, links);
             }
             report_.errors.push_back(std::move(error));
+            forget(requests[index], settled);
         }
     }
 
@@ -243,7 +264,7 @@ private:
     }
 
     netlink::Socket& socket_;
-    const SysctlRecord& record_;
+    SysctlRecord& record_;
     const WantedHostNetwork& wanted_;
     LinkReport report_;
 };

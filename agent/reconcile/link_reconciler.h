@@ -82,6 +82,8 @@ public:
     [[nodiscard]] Result<LinkReport> reconcile(const WantedHostNetwork& wanted, Sweep sweep);
     // The part of a pass that no netlink event asks for: settings that the kernel changes without a word.
     [[nodiscard]] LinkReport reconcile_sysctls(const WantedHostNetwork& wanted);
+    // The host's settings as they were before podlane.
+    [[nodiscard]] SysctlRecord& record() { return record_; }
     // Wanted against actual; changes nothing.
     [[nodiscard]] Result<std::vector<LinkItem>> inspect(const WantedHostNetwork& wanted);
     // Removes what podlane owns in this namespace and puts recorded sysctls back. Pods' devices stay. Works without

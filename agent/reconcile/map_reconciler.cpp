@@ -69,6 +69,7 @@ Result<void> apply(Mirror<Spec>& mirror, const MapContent<Spec>& wanted, MapRepo
     delta.to_add.insert(delta.to_add.end(), delta.to_change.begin(), delta.to_change.end());
     if (!delta.to_add.empty()) {
         if (auto written = write(mirror, delta.to_add); !written) {
+            [[maybe_unused]] const auto reread = refresh(mirror);  // how far it came, the kernel knows
             return written;
         }
         for (const auto& [key, value] : delta.to_add) {

@@ -59,16 +59,42 @@ Result<std::map<std::string, std::string>> SysctlRecord::load() const {
     return values;
 }
 
-Result<void> SysctlRecord::keep(const std::string& key, const std::string& value) const {
+Result<void> SysctlRecord::keep(const std::string& key, const std::string& value) {
     auto values = load();
     if (!values) {
         return std::unexpected(values.error());
     }
+    values->insert(remembered_.begin(), remembered_.end());
     if (!values->emplace(key, value).second) {
         return {};
     }
+    if (auto written = write(*values); !written) {
+        return written;
+    }
+    remembered_ = std::move(*values);
+    return {};
+}
+
+Result<void> SysctlRecord::remember() {
+    auto values = load();
+    if (!values) {
+        return std::unexpected(values.error());
+    }
+    remembered_ = std::move(*values);
+    return {};
+}
+
+Result<void> SysctlRecord::restore() const {
+    const auto values = load();
+    if (!values) {
+        return std::unexpected(values.error());
+    }
+    return *values == remembered_ ? Result<void>() : write(remembered_);
+}
+
+Result<void> SysctlRecord::write(const std::map<std::string, std::string>& values) const {
     const auto staging = path_ + ".new";
-    if (const auto written = write_durably(staging, nlohmann::json(*values).dump(2) + "\n"); !written) {
+    if (const auto written = write_durably(staging, nlohmann::json(values).dump(2) + "\n"); !written) {
         ::unlink(staging.c_str());
         return written;
     }

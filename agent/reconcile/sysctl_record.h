@@ -18,12 +18,18 @@ public:
     // Empty when there is no file.
     [[nodiscard]] Result<std::map<std::string, std::string>> load() const;
     // On disk when this returns. No effect for a key that is recorded already.
-    [[nodiscard]] Result<void> keep(const std::string& key, const std::string& value) const;
+    [[nodiscard]] Result<void> keep(const std::string& key, const std::string& value);
+    // Keeps in memory what the file holds, from now on; restore() writes it again where somebody removed the file.
+    [[nodiscard]] Result<void> remember();
+    [[nodiscard]] Result<void> restore() const;
     // Removes the file.
     [[nodiscard]] Result<void> discard() const;
 
 private:
+    [[nodiscard]] Result<void> write(const std::map<std::string, std::string>& values) const;
+
     std::string path_;
+    std::map<std::string, std::string> remembered_;
 };
 
 }  // namespace podlane

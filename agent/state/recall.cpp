@@ -16,6 +16,18 @@ std::optional<Ipv4Address> internal_ip_of(const NodeObject& object) {
     return std::nullopt;
 }
 
+// Those of the prefixes that the object claims.
+std::vector<Ipv4Prefix> claimed_of(const NodeObject& object, const std::vector<Ipv4Prefix>& prefixes) {
+    std::vector<Ipv4Prefix> claimed;
+    for (const auto& text : object.pod_cidrs) {
+        const auto prefix = Ipv4Prefix::parse(text);
+        if (prefix && std::ranges::find(prefixes, *prefix) != prefixes.end()) {
+            claimed.push_back(*prefix);
+        }
+    }
+    return claimed;
+}
+
 }  // namespace
 
 Cluster recall_cluster(const ClusterObjects& objects, const std::vector<PodCidrOwner>& owners) {
@@ -30,11 +42,16 @@ Cluster recall_cluster(const ClusterObjects& objects, const std::vector<PodCidrO
         if (known == pod_cidrs.end()) {
             continue;
         }
+        // Of two nodes with one address the one that also claims what is on record is the established one.
+        const auto claimed = claimed_of(object, known->second);
+        if (claimed.empty()) {
+            continue;
+        }
         Node node;
         node.name = name;
         node.internal_ip = *address;
         node.vtep = *address;
-        node.pod_cidrs = known->second;
+        node.pod_cidrs = claimed;
         std::ranges::sort(node.pod_cidrs);
         cluster.nodes.emplace(name, std::move(node));
     }

@@ -24,9 +24,18 @@
  * constants. */
 const volatile struct datapath_config config SEC(".rodata.config");
 
-/* "Nothing more from us": the next program on the hook, then the stack. TCX_NEXT has the same
- * value. */
+/*
+ * A program that runs in the driver defines PODLANE_XDP before its first include; all others are of
+ * tc. VERDICT_PASS is "nothing more from us": the next program on the hook, then the stack.
+ * TCX_NEXT has the same value.
+ */
+#ifdef PODLANE_XDP
+#define VERDICT_PASS XDP_PASS
+#define VERDICT_DROP XDP_DROP
+#else
 #define VERDICT_PASS TC_ACT_UNSPEC
+#define VERDICT_DROP TC_ACT_SHOT
+#endif
 
 /*
  * Set in skb->mark from from-pod to the egress hook of the overlay or the underlay device, and by

@@ -93,10 +93,9 @@ static __always_inline __u32 flow_header_length(__u8 protocol)
 }
 
 /* Ports of TCP, UDP and SCTP stand in the first four bytes. False: truncated. */
-static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 offset,
-					struct flow_tuple *flow)
+static __always_inline bool parse_ports(context *ctx, __u32 offset, struct flow_tuple *flow)
 {
-	const __be16 *ports = packet_bytes(skb, offset, 4);
+	const __be16 *ports = packet_bytes(ctx, offset, 4);
 
 	if (!ports)
 		return false;
@@ -106,10 +105,9 @@ static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 offset,
 }
 
 /* The tuple of the packet that an ICMP error quotes (RFC 792), turned round. */
-static __always_inline bool parse_quoted_flow(struct __sk_buff *skb, __u32 offset,
-					      struct flow_tuple *flow)
+static __always_inline bool parse_quoted_flow(context *ctx, __u32 offset, struct flow_tuple *flow)
 {
-	const struct iphdr *quoted = packet_bytes(skb, offset, sizeof(*quoted));
+	const struct iphdr *quoted = packet_bytes(ctx, offset, sizeof(*quoted));
 	struct flow_tuple forward = {};
 
 	if (!quoted)
@@ -121,21 +119,21 @@ static __always_inline bool parse_quoted_flow(struct __sk_buff *skb, __u32 offse
 		return true;
 	if (flow->protocol == IPPROTO_ICMP) {
 		const struct icmp_header *echo =
-		    packet_bytes(skb, offset + IPV4_HEADER_LENGTH, sizeof(*echo));
+		    packet_bytes(ctx, offset + IPV4_HEADER_LENGTH, sizeof(*echo));
 
 		flow->source_port = flow->destination_port = echo ? echo->echo_id : 0;
 		return echo != NULL;
 	}
-	if (!parse_ports(skb, offset + IPV4_HEADER_LENGTH, &forward))
+	if (!parse_ports(ctx, offset + IPV4_HEADER_LENGTH, &forward))
 		return false;
 	flow->source_port = forward.destination_port;
 	flow->destination_port = forward.source_port;
 	return true;
 }
 
-static __always_inline bool parse_icmp(struct __sk_buff *skb, __u32 offset, struct packet *packet)
+static __always_inline bool parse_icmp(context *ctx, __u32 offset, struct packet *packet)
 {
-	const struct icmp_header *icmp = packet_bytes(skb, offset, sizeof(*icmp));
+	const struct icmp_header *icmp = packet_bytes(ctx, offset, sizeof(*icmp));
 
 	if (!icmp)
 		return false;
@@ -149,21 +147,20 @@ static __always_inline bool parse_icmp(struct __sk_buff *skb, __u32 offset, stru
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETERPROB:
 		packet->kind = PACKET_ICMP_ERROR;
-		return parse_quoted_flow(skb, offset + sizeof(*icmp), &packet->flow);
+		return parse_quoted_flow(ctx, offset + sizeof(*icmp), &packet->flow);
 	default:
 		return true;
 	}
 }
 
 /* Ports, kind, and the length that a GSO packet's segments will have. False: truncated. */
-static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset,
-					    struct packet *packet)
+static __always_inline bool parse_transport(context *ctx, __u32 offset, struct packet *packet)
 {
 	__u32 header_length = sizeof(struct udphdr);
 
 	packet->kind = PACKET_DATAGRAM;
 	if (packet->flow.protocol == IPPROTO_TCP) {
-		const struct tcphdr *tcp = packet_bytes(skb, offset, sizeof(*tcp));
+		const struct tcphdr *tcp = packet_bytes(ctx, offset, sizeof(*tcp));
 
 		if (!tcp)
 			return false;
@@ -174,13 +171,14 @@ static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset,
 		packet->tcp_flags = ((const __u8 *)tcp)[TCP_FLAGS_OFFSET];
 		header_length = tcp->doff * 4;
 	} else if (packet->flow.protocol == IPPROTO_UDP || packet->flow.protocol == IPPROTO_SCTP) {
-		if (!parse_ports(skb, offset, &packet->flow))
+		if (!parse_ports(ctx, offset, &packet->flow))
 			return false;
 	} else if (packet->flow.protocol == IPPROTO_ICMP) {
-		return parse_icmp(skb, offset, packet);
+		return parse_icmp(ctx, offset, packet);
 	}
-	if (skb->gso_size)
-		packet->segment_length = IPV4_HEADER_LENGTH + header_length + skb->gso_size;
+	if (merged_segment_size(ctx))
+		packet->segment_length =
+		    IPV4_HEADER_LENGTH + header_length + merged_segment_size(ctx);
 	return true;
 }
 
@@ -188,10 +186,10 @@ static __always_inline bool parse_transport(struct __sk_buff *skb, __u32 offset,
  * Reads and checks the IPv4 header at `offset`, as RFC 1812, 5.2.2 demands of a router, and what
  * follows it. The packet must end within the first `end` bytes of the frame; padding may follow.
  */
-static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 offset, __u32 end,
+static __always_inline enum drop_reason parse_ipv4(context *ctx, __u32 offset, __u32 end,
 						   struct packet *packet)
 {
-	const struct iphdr *ip = packet_bytes(skb, offset, sizeof(*ip));
+	const struct iphdr *ip = packet_bytes(ctx, offset, sizeof(*ip));
 
 	if (!ip)
 		return DROP_TRUNCATED;
@@ -219,7 +217,7 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 
 		return DROP_NONE;
 	if (packet->total_length < IPV4_HEADER_LENGTH + flow_header_length(packet->flow.protocol))
 		return DROP_TRUNCATED;
-	return parse_transport(skb, offset + IPV4_HEADER_LENGTH, packet) ? DROP_NONE
+	return parse_transport(ctx, offset + IPV4_HEADER_LENGTH, packet) ? DROP_NONE
 									 : DROP_TRUNCATED;
 }
 
@@ -231,16 +229,16 @@ static __always_inline enum drop_reason parse_ipv4(struct __sk_buff *skb, __u32 
 /*
  * Makes linear what parse_ipv4 reads of the packet whose IPv4 header is at `offset`, and no more: a
  * TCP segment that carries its payload in pages is linear so far already, and pulling payload out
- * of them costs a tenth of a bulk transfer. False: out of memory.
+ * of them costs a tenth of a bulk transfer. False: as make_linear has it.
  */
-static __always_inline bool pull_ipv4(struct __sk_buff *skb, __u32 offset)
+static __always_inline bool pull_ipv4(context *ctx, __u32 offset)
 {
 	const struct iphdr *ip;
 
-	if (!make_linear(skb, offset + PARSED_LENGTH))
+	if (!make_linear(ctx, offset + PARSED_LENGTH))
 		return false;
-	ip = packet_bytes(skb, offset, sizeof(*ip));
-	return !ip || ip->protocol != IPPROTO_ICMP || make_linear(skb, offset + PARSED_ICMP_LENGTH);
+	ip = packet_bytes(ctx, offset, sizeof(*ip));
+	return !ip || ip->protocol != IPPROTO_ICMP || make_linear(ctx, offset + PARSED_ICMP_LENGTH);
 }
 
 #endif

@@ -6,7 +6,8 @@
 
 /*
  * Where a packet was seen, written once: X(NAME, "text for people"). "from" and "to" are the host's
- * point of view of the pod, the underlay and the overlay device.
+ * point of view of the pod, the underlay and the overlay device; the guard is the XDP program of
+ * the underlay.
  */
 #define DIRECTIONS(X)                                                                              \
 	X(FROM_POD, "from-pod")                                                                    \
@@ -14,7 +15,8 @@
 	X(FROM_UNDERLAY, "from-underlay")                                                          \
 	X(TO_UNDERLAY, "to-underlay")                                                              \
 	X(FROM_OVERLAY, "from-overlay")                                                            \
-	X(TO_OVERLAY, "to-overlay")
+	X(TO_OVERLAY, "to-overlay")                                                                \
+	X(UNDERLAY_GUARD, "underlay-guard")
 
 enum direction {
 #define X(name, text) DIRECTION_##name,

@@ -3,9 +3,10 @@
 #define PODLANE_SCHEMA_VERSION_H
 
 /*
- * Version of everything in maps/schema, part of the pin path (<bpffs>/v1/...). Any change of a key,
- * a value, a meaning or a capacity bumps it; the loader then carries the old entries over or starts
- * empty, map by map.
+ * Version of everything in maps/schema, part of the pin path (<bpffs>/v1/...). A change of meaning
+ * that the kernel cannot see bumps it. A map whose type, sizes or capacity changed is made anew and
+ * filled before the programs that use it replace the old ones (loader/load_object.h); its counters
+ * and flow owners start empty, which is harmless.
  */
 #define PODLANE_SCHEMA_VERSION 1
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Podlane nodes in network namespaces, one agent each, fed by one state file. Sourced after cni.sh; the caller sets
 #   cluster_prefix   in front of the names of all namespaces
+#   agent_mode       overlay.mode of the agents started from now on (default vxlan)
+#   agent_xdp        underlay.xdp of the agents started from now on (default auto)
 #   cluster_dir      everything that is on disk: agent.yaml, agent.log, agent.pid, run/ and bpf/ per node, cluster.yaml
 # A node's eth0, the underlay, is the caller's.
 
@@ -32,8 +34,8 @@ runDir: $cluster_dir/$node/run
 bpffs: $cluster_dir/$node/bpf/podlane
 state: {source: file, file: $cluster_dir/cluster.yaml}
 clusterCIDRs: [10.244.0.0/16]
-underlay: {device: eth0}
-overlay: {mode: vxlan}
+underlay: {device: eth0, xdp: ${agent_xdp:-auto}}
+overlay: {mode: ${agent_mode:-vxlan}}
 listen: ""
 YAML
 }

@@ -1,11 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the script that sources this
 # SPDX-License-Identifier: Apache-2.0
-# `scripts/bench.sh overlay`: brings the set-ups up beside each other, measures them in turn, hands over to report.py.
-# Sourced by scripts/bench.sh.
+# `scripts/bench.sh overlay`, `direct` and `local`: brings the set-ups up beside each other, measures them in turn, hands
+# over to report.py. Sourced by scripts/bench.sh.
 
-bench_prefix=podlane-bench
-bench_dir=/run/podlane-bench
-bench_lock=/run/podlane-bench.lock
+# shellcheck source=test/bench/common.sh
+source "$project_dir/test/bench/common.sh"
 traffic_program=$bin_dir/traffic
 # One server per CPU and set-up. The client is always on CPU 0: port 7000 is the same CPU, 7001 another one.
 server_cpus=(0 1)
@@ -27,8 +26,32 @@ overlay_metrics=(
   'stream_wire      stream  1  wire'
 )
 
+direct_metrics=(
+  'rr_same_cpu      rr      0  offloads'
+  'rr_across_cpus   rr      1  offloads'
+  'stream_tso       stream  1  offloads'
+  'udp_64           udp     1  offloads'
+  'crr_services_0   crr     0  offloads'
+)
+local_metrics=("${direct_metrics[@]}")
+
+# What each benchmark compares: where the server's pod is, and how the nodes reach one another.
+choose_benchmark() {
+  benchmark=$1 services=0 setups=raw,flannel,podlane server_node=2
+  flannel_backend=host-gw flannel_mtu=1500 agent_mode=host-gw
+  case $benchmark in
+  overlay)
+    services=0,1000,5000
+    flannel_backend=vxlan flannel_mtu=1450 agent_mode=vxlan
+    ;;
+  local) setups=flannel,podlane server_node=1 ;;
+  esac
+  local -n chosen=${benchmark}_metrics
+  metrics=("${chosen[@]}")
+}
+
 parse_overlay_options() {
-  rounds=5 seconds=1 json_file='' services=0,1000,5000 setups=raw,flannel,podlane
+  rounds=5 seconds=1 json_file=''
   while (($# > 0)); do
     case $1 in
     --quick) rounds=3 seconds=0.4 ;;
@@ -151,25 +174,10 @@ measure() {
   printf '%s\t%s\t%s\t%s\n' "$metric" "$setup" "$round" "$result" >>"$bench_dir/results"
 }
 
-# Waking a virtual CPU that has halted costs several times the paths that are compared, and is the hypervisor's, not
-# ours: idle CPUs poll instead, as under idle=poll, for as long as this file is open (Documentation/power/pm_qos_interface).
-keep_cpus_awake() {
-  if [[ -w /dev/cpu_dma_latency ]]; then
-    exec {latency_fd}>/dev/cpu_dma_latency
-    printf '\0\0\0\0' >&"$latency_fd"
-  fi
-}
-
-progress() {
-  if [[ -t 2 ]]; then
-    printf '\r\033[K%s' "$*" >&2
-  fi
-}
-
 measure_metrics() {
   local round line metric test cpu mode current_mode='' setup
   for ((round = 1; round <= rounds; round++)); do
-    for line in "${overlay_metrics[@]}"; do
+    for line in "${metrics[@]}"; do
       read -r metric test cpu mode <<<"$line"
       ((cpu < ${#server_cpus[@]})) || continue
       if [[ $mode != "$current_mode" ]]; then
@@ -203,7 +211,7 @@ measure_services() {
 }
 
 report() {
-  local arguments=(--rounds "$rounds" --seconds "$seconds" --load "$load_before")
+  local arguments=(--benchmark "$benchmark" --rounds "$rounds" --seconds "$seconds" --load "$load_before")
   if [[ -n $json_file ]]; then
     arguments+=(--json "$json_file")
   fi
@@ -211,11 +219,13 @@ report() {
   python3 "$project_dir/test/bench/report.py" "${arguments[@]}" "$bench_dir/results"
 }
 
+# overlay_main BENCHMARK OPTIONS...
 overlay_main() {
+  choose_benchmark "$1"
+  shift
   parse_overlay_options "$@"
   require_root
-  exec {lock_fd}>"$bench_lock"
-  flock --nonblock "$lock_fd" || die "another benchmark is running"
+  take_bench_lock
   # Before the build, which is a load of our own.
   load_before=$(cut -d ' ' -f 1 /proc/loadavg)
   if [[ ,$setups, == *,podlane,* ]]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turns the values of `scripts/bench.sh overlay` into medians, ratios and a table; marks what is below its floor.
+"""Turns the values of `scripts/bench.sh overlay`, `direct` or `local` into medians, ratios and a table; marks what is below its floor.
 
 Input: one line a measurement, separated by tabs: metric, set-up, round, what `traffic --json` printed.
 """
@@ -27,7 +27,21 @@ class Metric:
     floor_raw: float | None = None
 
 
-METRICS = {
+DIRECT_METRICS = {
+    "rr_same_cpu": Metric("TCP request/response, same CPU", 1.3),
+    "rr_across_cpus": Metric("TCP request/response, across CPUs"),
+    "stream_tso": Metric("TCP stream, TSO", 1.08),
+    "udp_64": Metric("UDP, 64 bytes", 1.5),
+    "crr_services_0": Metric("connect-request-close"),
+}
+LOCAL_METRICS = {
+    "rr_same_cpu": Metric("TCP request/response, same CPU", 1.12),
+    "rr_across_cpus": Metric("TCP request/response, across CPUs"),
+    "stream_tso": Metric("TCP stream, TSO"),
+    "udp_64": Metric("UDP, 64 bytes", 1.3),
+    "crr_services_0": Metric("connect-request-close", 1.25),
+}
+OVERLAY_METRICS = {
     "rr_same_cpu": Metric("TCP request/response, same CPU", 1.5, 0.75),
     "rr_across_cpus": Metric("TCP request/response, across CPUs", 1.2, 0.85),
     "stream_tso": Metric("TCP stream, TSO", 1.25, 0.90),
@@ -40,9 +54,12 @@ METRICS = {
 }
 
 
-def metric_of(name: str) -> Metric:
-    if name in METRICS:
-        return METRICS[name]
+BENCHMARKS = {"overlay": OVERLAY_METRICS, "direct": DIRECT_METRICS, "local": LOCAL_METRICS}
+
+
+def metric_of(name: str, known: dict[str, Metric]) -> Metric:
+    if name in known:
+        return known[name]
     count = re.fullmatch(r"crr_services_(\d+)", name)
     if not count:
         sys.exit(f"report.py: unknown metric {name}")
@@ -52,9 +69,9 @@ def metric_of(name: str) -> Metric:
 class Series:
     """The values of one metric, by set-up."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, metric: Metric):
         self.name = name
-        self.metric = metric_of(name)
+        self.metric = metric
         self.unit = ""
         self.values: dict[str, list[float]] = {}
 
@@ -96,15 +113,15 @@ class Series:
         }
 
 
-def read_results(path: str) -> list[Series]:
+def read_results(path: str, known: dict[str, Metric]) -> list[Series]:
     found: dict[str, Series] = {}
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             name, setup, _round, measurement = line.rstrip("\n").split("\t")
-            found.setdefault(name, Series(name)).add(setup, json.loads(measurement))
+            found.setdefault(name, Series(name, metric_of(name, known))).add(setup, json.loads(measurement))
     if not found:
         sys.exit(f"report.py: {path} holds no measurement")
-    order = list(METRICS)
+    order = list(known)
     return sorted(found.values(), key=lambda series: (order + [series.name]).index(series.name))
 
 
@@ -163,7 +180,7 @@ def print_report(series_list: list[Series], run: argparse.Namespace) -> None:
 
 def write_json(path: str, series_list: list[Series], run: argparse.Namespace) -> None:
     document = {
-        "benchmark": "overlay",
+        "benchmark": run.benchmark,
         "kernel": platform.release(),
         "cpus": os.cpu_count(),
         "cpuModel": cpu_model(),
@@ -180,12 +197,13 @@ def write_json(path: str, series_list: list[Series], run: argparse.Namespace) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results")
+    parser.add_argument("--benchmark", choices=BENCHMARKS, required=True)
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--load", type=float, required=True, help="load average before the first measurement")
     parser.add_argument("--json")
     arguments = parser.parse_args()
-    series_list = read_results(arguments.results)
+    series_list = read_results(arguments.results, BENCHMARKS[arguments.benchmark])
     print_report(series_list, arguments)
     if arguments.json:
         write_json(arguments.json, series_list, arguments)

@@ -4,7 +4,8 @@
 #
 #   pod eth0 -- cni0 - route - flannel.1 - eth0 192.168.56.1 ---- 192.168.56.2 eth0 - flannel.1 - route - cni0 -- eth0 pod
 #
-# Per peer one route over <podCIDR>.0, one neighbour and one FDB entry, all permanent; no learning.
+# Per peer one route over <podCIDR>.0, one neighbour and one FDB entry, all permanent; no learning. With $flannel_backend
+# host-gw (pods' MTU is the wire's then) per peer one route via the peer.
 
 flannel_client_ns=$bench_prefix-flannel-pod1
 flannel_server_ns=$bench_prefix-flannel-pod2
@@ -34,8 +35,13 @@ COMMIT
 RULES
 }
 
-# flannel_node INDEX PEER-INDEX: node N has address 192.168.56.N, podCIDR 10.244.N.0/24 and VTEP MAC 0e:...:0N.
-flannel_node() {
+# What flanneld's host-gw backend sets up.
+flannel_host_gw() {
+  in_ns "${flannel_underlay_ns[$1 - 1]}" ip route add "10.244.$2.0/24" via "192.168.56.$2" dev eth0
+}
+
+# What its vxlan backend does.
+flannel_vxlan() {
   local self=$1 peer=$2 namespace=${flannel_underlay_ns[$1 - 1]}
   local peer_mac=0e:61:06:ff:7a:0$peer
   in_ns "$namespace" ip link add flannel.1 address "0e:61:06:ff:7a:0$self" mtu 1450 type vxlan \
@@ -45,6 +51,16 @@ flannel_node() {
   in_ns "$namespace" ip route add "10.244.$peer.0/24" via "10.244.$peer.0" dev flannel.1 onlink
   in_ns "$namespace" ip neighbour add "10.244.$peer.0" lladdr "$peer_mac" dev flannel.1 nud permanent
   in_ns "$namespace" bridge fdb add "$peer_mac" dev flannel.1 dst "192.168.56.$peer" self permanent
+}
+
+# flannel_node INDEX PEER-INDEX: node N has address 192.168.56.N, podCIDR 10.244.N.0/24 and VTEP MAC 0e:...:0N.
+flannel_node() {
+  local self=$1 peer=$2 namespace=${flannel_underlay_ns[$1 - 1]}
+  if [[ $flannel_backend == host-gw ]]; then
+    flannel_host_gw "$self" "$peer"
+  else
+    flannel_vxlan "$self" "$peer"
+  fi
   in_ns "$namespace" sysctl -qw net.ipv4.ip_forward=1
   flannel_rules "10.244.$self.0/24" 10.244.0.0/16 | in_ns "$namespace" iptables-restore --noflush
 }
@@ -52,7 +68,7 @@ flannel_node() {
 # What flannel's CNI plugin hands to the bridge plugin.
 flannel_cni_config() {
   cat <<JSON
-{"cniVersion": "0.3.1", "name": "cbr0", "type": "bridge", "mtu": 1450, "hairpinMode": true, "ipMasq": false,
+{"cniVersion": "0.3.1", "name": "cbr0", "type": "bridge", "mtu": $flannel_mtu, "hairpinMode": true, "ipMasq": false,
  "isGateway": true, "isDefaultGateway": true,
  "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.244.$1.0/24"}]], "routes": [{"dst": "10.244.0.0/16"}],
           "dataDir": "$bench_dir/flannel/node$1"}}
@@ -74,7 +90,7 @@ flannel_up() {
   flannel_node 1 2
   flannel_node 2 1
   flannel_pod 1 "$flannel_client_ns" >/dev/null
-  flannel_server_address=$(flannel_pod 2 "$flannel_server_ns")
+  flannel_server_address=$(flannel_pod "$server_node" "$flannel_server_ns")
 }
 
 # Namespaces take everything with them; host-local's files lie in the benchmark's folder.

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the script that sources this
 # SPDX-License-Identifier: Apache-2.0
-# Set-up "podlane": two nodes with their agents, one pod on each, attached by the CNI plugin.
+# Set-up "podlane": two nodes with their agents, a pod on node 1 and one on $server_node, attached by the CNI plugin.
 #
 #   pod eth0 -- veth - BPF - eth0 192.168.56.1 ---- 192.168.56.2 eth0 - BPF - veth -- eth0 pod
 
@@ -29,7 +29,7 @@ podlane_up() {
     agent_wait "$node"
   done
   result=$(pod_attach node1 pod1) || die "CNI ADD of pod1: $result"
-  result=$(pod_attach node2 pod2) || die "CNI ADD of pod2: $result"
+  result=$(pod_attach "node$server_node" pod2) || die "CNI ADD of pod2: $result"
   podlane_server_address=$(cni_result_address <<<"$result")
 }
 

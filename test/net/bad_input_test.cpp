@@ -47,12 +47,16 @@ protected:
         good_config_.assign(std::istreambuf_iterator<char>(file), {});
         before_ = traces();
     }
+    // Of this namespace: what bpftool lists for netfilter is the whole machine's.
+    [[nodiscard]] std::string programs() {
+        const auto shown = nlohmann::json::parse(must_run(node_->ns(), {"bpftool", "-j", "net", "show"}));
+        return shown.at(0).at("xdp").dump() + shown.at(0).at("tc").dump();
+    }
     // Everything an agent could leave in its namespace and on the disk.
     [[nodiscard]] std::string traces() {
         std::string found = ip(node_->ns(), "address show") + ip(node_->ns(), "route show table all") +
                             ip(node_->ns(), "neighbour show nud permanent") + ip(node_->ns(), "rule show") +
-                            must_run(node_->ns(), {"bpftool", "-j", "net", "show"}) +
-                            get_sysctl(node_->ns(), "net/ipv4/ip_forward");
+                            programs() + get_sysctl(node_->ns(), "net/ipv4/ip_forward");
         std::ifstream mounts("/proc/self/mountinfo");
         for (std::string line; std::getline(mounts, line);) {
             found += line.find(node_->bpffs().parent_path().string()) != std::string::npos ? line + "\n" : "";

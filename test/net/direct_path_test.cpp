@@ -25,7 +25,7 @@ struct Carried {
 // Counts what comes in by one port of the wire, in the kernel: a capture of bulk traffic would lose packets.
 class PortCount {
 public:
-    explicit PortCount(const DeviceRef& port) : port_(port) {
+    explicit PortCount(DeviceRef port) : port_(std::move(port)) {
         RunOptions rules;
         rules.input = fmt::format(
             "table bridge sent {{\n"

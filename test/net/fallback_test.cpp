@@ -50,14 +50,15 @@ TEST_P(FallbackTest, Status_IsOkAndNamesTheWays) {
     for (const auto& [feature, key, fallback] : std::vector<std::tuple<std::string, std::string, std::string>>{
              {"own-headers", "encapsulation", "tunnel device"},
              {"tcx", "hooks", "clsact"},
-             {"cgroup-memory", "memory", "rlimit"}}) {
+             {"cgroup-memory", "memory", "rlimit"},
+             {"xdp-fragments", "xdp", "one buffer"}}) {
         if (lacks(feature)) {
             EXPECT_EQ(features.at(key), fallback);
         }
         const auto line = fmt::format("\n{}: {}\n", key, features.at(key).get<std::string>());
         EXPECT_THAT(node(1).agentctl({"status"}).out, HasSubstr(line));
     }
-    EXPECT_EQ(features.size(), 3U);
+    EXPECT_EQ(features.size(), 4U);
 }
 
 // What a mainline kernel has from some version on is found there. Older ones may have it too: distributions backport.
@@ -72,7 +73,8 @@ TEST_P(FallbackTest, Features_AreFoundWhereTheKernelHasThem) {
          std::vector<std::tuple<std::string, std::string, std::pair<unsigned, unsigned>, std::string>>{
              {"own-headers", "encapsulation", {5, 13}, "own headers"},
              {"tcx", "hooks", {6, 6}, "tcx"},
-             {"cgroup-memory", "memory", {5, 11}, "cgroup"}}) {
+             {"cgroup-memory", "memory", {5, 11}, "cgroup"},
+             {"xdp-fragments", "xdp", {5, 18}, "several buffers"}}) {
         if (std::pair(major, minor) >= since && !lacks(feature)) {
             EXPECT_EQ(features.at(key), way) << system.release;
         }

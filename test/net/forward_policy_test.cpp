@@ -3,6 +3,12 @@
 //
 //   pod a --- node 1: Docker's rules, Service 10.32.0.10:80 = pod b:8080, port 8080 = pod a:8080
 //                 \=== VXLAN === node 2 --- pod b
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <future>
+#include <thread>
+
 #include <gmock/gmock.h>
 
 #include "test/net/harness/sandbox.h"
@@ -44,11 +50,15 @@ constexpr const char* our_rules =
 class ForwardPolicyTest : public TwoNodes, public testing::WithParamInterface<const char*> {
 protected:
     void SetUp() override {
+        // Newer kernels may be built without ip_tables.
+        if (const auto listed = run(Namespace("probe"), {GetParam(), "-S"}); !listed.ok()) {
+            GTEST_SKIP() << "this kernel has no tables for " << GetParam() << ": " << listed.err;
+        }
         TwoNodes::SetUp();
         a_ = std::make_unique<Backend>(pod_a().ns(), SocketAddress{pod_a().address(), 8080}, Transport::tcp, "a");
         b_ = std::make_unique<Backend>(pod_b().ns(), SocketAddress{pod_b().address(), 8080}, Transport::tcp, "b");
-        translate(service, pod_b());
-        translate(host_port, pod_a());
+        translate(service_, pod_b());
+        translate(host_port_, pod_a());
     }
 
     std::string iptables(std::vector<std::string> arguments) {
@@ -74,8 +84,8 @@ protected:
         restore(docker_rules);
         ASSERT_TRUE(wait_for_our_rules(5s)) << listed();
     }
-    Served through_the_service() { return ask_service(pod_a().ns(), service, 20); }
-    Served through_the_host_port() { return ask_service(node(2).ns(), host_port, 20); }
+    Served through_the_service() { return ask_service(pod_a().ns(), service_, 20); }
+    Served through_the_host_port() { return ask_service(node(2).ns(), host_port_, 20); }
     void expect_both_pass() {
         const auto by_service = through_the_service();
         EXPECT_EQ(by_service.problem, "");
@@ -91,8 +101,8 @@ protected:
         return run(node(1).ns(), command);
     }
 
-    const SocketAddress service{Ipv4Address::parse("10.32.0.10").value(), 80};
-    const SocketAddress host_port{Cluster::node_address(1), 8080};
+    const SocketAddress service_{Ipv4Address::parse("10.32.0.10").value(), 80};
+    const SocketAddress host_port_{Cluster::node_address(1), 8080};
 
 private:
     void translate(const SocketAddress& from, const Pod& to) {
@@ -193,6 +203,18 @@ TEST_P(ForwardPolicyTest, Cleanup_LeavesTheRulesAsTheyWereBeforeTheStart) {
     EXPECT_EQ(iptables({"-S"}) + iptables({"-t", "nat", "-S"}), before);
 }
 
+TEST_P(ForwardPolicyTest, CleanupWhileIptablesLockIsHeld_WaitsForIt) {
+    docker_starts();
+    node(1).stop_agent();
+    const auto lock =
+        std::async(std::launch::async, [&] { must_run(node(1).ns(), {"flock", "/run/xtables.lock", "sleep", "2"}); });
+    std::this_thread::sleep_for(200ms);
+    const auto done = clean_up();
+    EXPECT_TRUE(done.ok()) << done.describe();
+    EXPECT_THAT(done.out, HasSubstr("delete link podlane0"));
+    EXPECT_THAT(listed(), Not(HasSubstr("podlane")));
+}
+
 TEST_P(ForwardPolicyTest, StatusAndLinkList_SayWhatIsTheCase) {
     const auto reason = [&] {
         const auto status = node(1).agentctl_json({"status"});
@@ -222,6 +244,28 @@ TEST_P(ForwardPolicyTest, StatusAndLinkList_SayWhatIsTheCase) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, ForwardPolicyTest, testing::Values("iptables-nft", "iptables-legacy"),
+                         [](const auto& form) { return std::string(form.param).substr(9); });
+
+class LegacyLockTest : public ForwardPolicyTest {};
+
+// iptables' own lock: who holds it may be about to replace the whole table.
+TEST_P(LegacyLockTest, HeldByAnotherProgram_IsWaitedForWithoutHoldingUpTheAgent) {
+    Fd lock(::open("/run/xtables.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600));
+    ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+    RunOptions past_the_lock;
+    past_the_lock.environment = {fmt::format("XTABLES_LOCKFILE={}", (node(1).run_dir() / "lock").string())};
+    past_the_lock.input = docker_rules;
+    must_run(node(1).ns(), {"iptables-legacy-restore", "-w"}, past_the_lock);
+    std::this_thread::sleep_for(3500ms);  // more than an audit
+    past_the_lock.input = "";
+    const auto list = [&] { return must_run(node(1).ns(), {"iptables-legacy", "-w", "-S", "FORWARD"}, past_the_lock); };
+    EXPECT_THAT(list(), Not(HasSubstr("podlane")));
+    EXPECT_EQ(node(1).agentctl({"status"}).status, 0) << "busy for a moment is no fault";
+    lock.reset();
+    EXPECT_TRUE(wait_until([&] { return list().contains(our_rules); }, 1s)) << list();
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, LegacyLockTest, testing::Values("iptables-legacy"),
                          [](const auto& form) { return std::string(form.param).substr(9); });
 
 class NoFilterTableTest : public TwoNodes {};

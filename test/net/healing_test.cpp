@@ -28,7 +28,11 @@ constexpr auto patience = 15s;
 
 class HealingTest : public TwoNodesWithSwitches {
 protected:
-    [[nodiscard]] nlohmann::json repairs() { return node(1).agentctl_json({"status"}).at("details").at("repairs"); }
+    // Also of a node that is degraded for the moment.
+    [[nodiscard]] nlohmann::json repairs() {
+        const auto status = nlohmann::json::parse(node(1).agentctl({"status", "-o", "json"}).out);
+        return status.at("details").at("repairs");
+    }
     [[nodiscard]] std::uint64_t repair_count() { return repairs().at("total").get<std::uint64_t>(); }
     // "overlay: add route 10.244.2.0/24 ...", oldest first.
     [[nodiscard]] std::vector<std::string> repairs_made() {
@@ -210,15 +214,45 @@ TEST_F(HealingTest, UnmountedBpfFileSystem_IsThereAgainWithEverythingInIt) {
 }
 
 TEST_F(HealingTest, RemovedRunDirectory_IsThereAgainWithItsSocketAndThePods) {
+    const auto files = [&] {
+        return must_run(node(1).ns(), {"find", (node(1).run_dir() / "endpoints").string(), "-type", "f"});
+    };
+    const auto recorded = [&] {
+        return must_run(node(1).ns(), {"cat", (node(1).run_dir() / "sysctls.json").string()});
+    };
+    const auto files_before = files();
+    const auto settings_before = recorded();
+    const auto pods_before = node(1).agentctl_json({"pod", "list"});
     UdpStream stream(pod_a().endpoint(), pod_b().endpoint());
     std::filesystem::remove_all(node(1).run_dir());
     EXPECT_EQ(node(1).agentctl({"status"}).status, 3);
     node(1).wait_ready();
-    EXPECT_EQ(node(1).agentctl_json({"pod", "list"}).size(), 1U);
+    EXPECT_EQ(node(1).agentctl_json({"pod", "list"}), pods_before);
+    EXPECT_EQ(files(), files_before);
+    EXPECT_EQ(recorded(), settings_before) << "what cleanup puts back";
+    EXPECT_THAT(repairs_made(), Contains(HasSubstr("control: listen on ")));
     const auto totals = stream.stop();
     EXPECT_GT(totals.sent, 0U);
     EXPECT_EQ(totals.echoed, totals.sent);
     EXPECT_EQ(faults(), "");
+}
+
+// What an upgrade meets that changed the schema.
+TEST_F(HealingTest, MapOfAnotherShape_IsMadeAnewWithoutALoss) {
+    UdpStream stream(pod_a().endpoint(), pod_b().endpoint());
+    ASSERT_TRUE(wait_until([&] { return stream.echoed() > 100; }, 5s));
+    node(1).kill_agent();
+    for (const auto* name : {"path_counters", "nodes_by_pod_cidr", "flow_owners"}) {
+        ASSERT_EQ(::unlink(pin("maps", name).c_str()), 0);
+        const Fd other(bpf_map_create(BPF_MAP_TYPE_HASH, name, 2, 2, 2, nullptr));
+        ASSERT_EQ(bpf_obj_pin(other.get(), pin("maps", name).c_str()), 0);
+    }
+    node(1).start_agent();
+    node(1).wait_ready();
+    EXPECT_EQ(node(1).agentctl({"map", "dump"}).status, 0);
+    const auto totals = stream.stop();
+    EXPECT_EQ(totals.echoed, totals.sent);
+    expect_ping(pod_a().ns(), pod_b().address());
 }
 
 TEST_F(HealingTest, RemovedMapEntry_IsPutBack) {
@@ -268,6 +302,7 @@ TEST_F(HealingTest, CarrierLostAndBack_IsWholeAgain) {
     const auto echoed = stream.echoed();
     EXPECT_TRUE(wait_until([&] { return stream.echoed() > echoed + 100; }, patience));
     EXPECT_EQ(faults(), "");
+    EXPECT_EQ(repair_count(), 0U) << repairs();
 }
 
 TEST_F(HealingTest, UnderlayTakenDownAndUp_IsWholeAgain) {

@@ -11,6 +11,7 @@
 
 #include "test/net/cni_runtime.h"
 #include "test/net/harness/kube_proxy.h"
+#include "test/net/harness/kube_proxy_ipvs.h"
 #include "test/net/harness/sandbox.h"
 #include "test/net/harness/service.h"
 #include "test/net/harness/three_nodes.h"
@@ -67,19 +68,22 @@ private:
 
 class KubeProxyTest : public testing::TestWithParam<RuleForm> {
 protected:
-    static void TearDownTestSuite() { network_.reset(); }
+    static void TearDownTestSuite() { shared_network.reset(); }
     void SetUp() override {
-        if (!network_) {
-            network_ = std::make_unique<KubeProxyNetwork>(GetParam());
+        if (const auto why = GetParam() == RuleForm::ipvs ? why_no_ipvs(Namespace("ipvs")) : ""; !why.empty()) {
+            GTEST_SKIP() << why;
+        }
+        if (!shared_network) {
+            shared_network = std::make_unique<KubeProxyNetwork>(GetParam());
         }
     }
     // KUBE-FORWARD drops what conntrack calls INVALID, which is what connections become that it sees half of.
     void TearDown() override {
-        for (unsigned number = 1; number <= 3 && network_; ++number) {
+        for (unsigned number = 1; number <= 3 && shared_network; ++number) {
             EXPECT_EQ(invalid_drops(net().node(number).ns(), GetParam()), 0U) << "on node " << number;
         }
     }
-    static KubeProxyNetwork& net() { return *network_; }
+    static KubeProxyNetwork& net() { return *shared_network; }
 
     // Both backends answer, each often enough, and see this client.
     static void expect_both(const Served& served, Ipv4Address seen_by_1, Ipv4Address seen_by_2) {
@@ -101,7 +105,7 @@ protected:
     }
 
 private:
-    static inline std::unique_ptr<KubeProxyNetwork> network_;
+    static inline std::unique_ptr<KubeProxyNetwork> shared_network;
 };
 
 TEST_P(KubeProxyTest, PodToClusterIp_ReachesBackendsOnItsOwnAdjacentAndRoutedNodes) {
@@ -306,7 +310,7 @@ TEST_P(KubeProxyTest, PodToPod_IsUntouchedByTheRules) {
     }
 }
 
-// What was recorded in iptables' forms only.
+// What was not recorded as nft's ruleset.
 class KubeProxyServicesTest : public KubeProxyTest {};
 
 TEST_P(KubeProxyServicesTest, UdpService_IsAnsweredFromItsOwnAddressByBackendsAnywhere) {
@@ -393,6 +397,10 @@ INSTANTIATE_TEST_SUITE_P(Nft, KubeProxyTest, testing::Values(RuleForm::nft), tes
 INSTANTIATE_TEST_SUITE_P(IptablesNft, KubeProxyServicesTest, testing::Values(RuleForm::iptables_nft),
                          testing::PrintToStringParamName());
 INSTANTIATE_TEST_SUITE_P(IptablesLegacy, KubeProxyServicesTest, testing::Values(RuleForm::iptables_legacy),
+                         testing::PrintToStringParamName());
+
+INSTANTIATE_TEST_SUITE_P(Ipvs, KubeProxyTest, testing::Values(RuleForm::ipvs), testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Ipvs, KubeProxyServicesTest, testing::Values(RuleForm::ipvs),
                          testing::PrintToStringParamName());
 
 }  // namespace

@@ -95,6 +95,25 @@ TEST_F(LinkDamageTest, WishAndDamageTogether_AreToldApart) {
     EXPECT_THAT(report.repairs, testing::ElementsAre("add route 10.244.3.0/24 dev podlane0 src 10.0.0.1 mtu 1400"));
 }
 
+TEST_F(LinkDamageTest, WhatCouldNotBeDoneBefore_IsNoRepairWhenItCan) {
+    ip("route add 10.244.3.0/24 dev eth0 proto static");
+    EXPECT_THAT(problems(reconcile(wanted())), SizeIs(1));
+    ip("route del 10.244.3.0/24 dev eth0 proto static");
+    const auto report = reconcile(wanted());
+    EXPECT_THAT(report.changes, SizeIs(1));
+    EXPECT_THAT(report.repairs, IsEmpty());
+}
+
+TEST_F(LinkDamageTest, ObjectThatGoesAndIsWantedOtherwise_IsNoRepair) {
+    reconcile(wanted());
+    auto given = inputs();
+    given.peers.front().mtu = 1350;
+    ip("route del 10.244.2.0/24");
+    const auto report = reconcile(build_host_network(given));
+    EXPECT_THAT(report.changes, testing::ElementsAre("add route 10.244.2.0/24 dev podlane0 src 10.0.0.1 mtu 1350"));
+    EXPECT_THAT(report.repairs, IsEmpty());
+}
+
 TEST_F(LinkDamageTest, SettingsAlone_AreMendedWithoutAPass) {
     reconcile(wanted());
     set_sysctl(ns_, "net/ipv4/conf/podlane0/accept_local", "1");

@@ -168,6 +168,12 @@ TEST_F(LinkNetlinkTest, AddressAndNeighbour_AreSetListedAndDeleted) {
     EXPECT_EQ(ip("neigh show"), "");
 }
 
+TEST_F(LinkNetlinkTest, LimitOfTheArpTable_IsTheOneThatIpShows) {
+    const auto limit = netlink::neighbour_limit(socket());
+    ASSERT_TRUE(succeeded(limit));
+    EXPECT_THAT(ip("ntable show name arp_cache"), HasSubstr(fmt::format("thresh3 {} ", *limit)));
+}
+
 TEST_F(LinkNetlinkTest, BatchOf5000Routes_IsQuickAndABadOneStopsNoOther) {
     auto requests = many_routes(5000, ifindex("eth0"));
     const std::size_t bad = 2345;
@@ -191,10 +197,10 @@ TEST_F(LinkNetlinkTest, Resolve_GivesTheUnderlayThoughTheOverlayHasTheNodesAddre
     ip("route add 10.8.0.0/16 via 10.0.0.253 mtu 1280");
     const auto eth0 = ifindex("eth0");
     EXPECT_EQ(netlink::resolve(socket(), address("10.0.0.2"), ifindex("podlane0")),
-              (netlink::ResolvedRoute{.oif = eth0, .gateway = {}, .source = address("10.0.0.1"), .mtu = 1500}));
+              (netlink::ResolvedRoute{.oif = eth0, .gateway = {}, .source = address("10.0.0.1"), .mtu = 0}));
     EXPECT_EQ(netlink::resolve(socket(), address("10.1.0.2"), ifindex("podlane0")),
               (netlink::ResolvedRoute{
-                  .oif = eth0, .gateway = address("10.0.0.254"), .source = address("10.0.0.1"), .mtu = 1500}));
+                  .oif = eth0, .gateway = address("10.0.0.254"), .source = address("10.0.0.1"), .mtu = 0}));
     EXPECT_EQ(netlink::resolve(socket(), address("10.8.0.2"), ifindex("podlane0")),
               (netlink::ResolvedRoute{
                   .oif = eth0, .gateway = address("10.0.0.253"), .source = address("10.0.0.1"), .mtu = 1280}));
@@ -224,6 +230,7 @@ TEST_F(LinkNetlinkTest, ResolveOfWhatCannotBeReached_IsAnErrorOfItsOwn) {
         const auto route = netlink::resolve(socket(), address(wrong.destination), ifindex("podlane0"));
         ASSERT_FALSE(route) << wrong.destination;
         EXPECT_EQ(route.error().message, wrong.message);
+        EXPECT_TRUE(netlink::is_verdict(route.error())) << wrong.destination;
     }
 }
 

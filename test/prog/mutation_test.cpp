@@ -295,6 +295,51 @@ TEST_P(Mutation, HooksBehindTheStack_NeverDropOrChange) {
     }
 }
 
+// What both programs judge: UDP to the overlay's port at this node's address, to this node's MAC.
+bool is_tunnel_packet(const Bytes& packet) {
+    return has_mac(packet, 0, underlay_mac("n1")) && read16(packet, 12) == ethertype_ipv4 && packet[14] == 0x45 &&
+           packet[23] == 17 && (read16(packet, 20) & 0x3fff) == 0 && has_ip(packet, 30, n1_ip) &&
+           read16(packet, 36) == overlay_port;
+}
+
+// The guard's counters for what from-underlay dropped; ECN is judged at tc alone.
+Counted as_the_guard_counts(const Counted& at_tc) {
+    Counted counted;
+    for (const auto& [name, count] : at_tc) {
+        if (starts_with(name, "drop ") && !starts_with(name, "drop ecn-congested")) {
+            counted[name.substr(0, name.rfind(' ')) + " underlay-guard"] = count;
+        }
+    }
+    return counted;
+}
+
+class GuardMutation : public ProgTest, public testing::WithParamInterface<Seed> {};
+
+TEST_P(GuardMutation, Guard_RefusesWhatFromUnderlayRefuses) {
+    Damage damage(GetParam().name + " at the guard");
+    for (int i = 0; i < damaged_packets_per_seed(); ++i) {
+        const Bytes packet = damage.of(GetParam().packet);
+        static_cast<void>(node().run(underlay_in, packet));
+        const Counted at_tc = node().counted();
+        if (!has_mac(packet, 0, underlay_mac("n1"))) {
+            continue;  // the driver does not know whose MAC it is
+        }
+        const Counted expected = is_tunnel_packet(packet) ? as_the_guard_counts(at_tc) : Counted{};
+        for (const Guard& guard : guards()) {
+            ASSERT_TRUE(guard.comes_to(packet, expected.empty() ? XdpVerdict::pass : XdpVerdict::drop, expected))
+                << "packet " << i << ": " << fmt::format("{:02x}", fmt::join(packet, ""));
+        }
+    }
+}
+
+std::vector<Seed> tunnel_seeds() {
+    std::vector<Seed> some = seeds();
+    std::erase_if(some, [](const Seed& seed) { return seed.at.hook != Hook::from_underlay; });
+    return some;
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, GuardMutation, testing::ValuesIn(tunnel_seeds()),
+                         [](const auto& test) { return test.param.name; });
 INSTANTIATE_TEST_SUITE_P(Seeds, Mutation, testing::ValuesIn(seeds()), [](const auto& test) { return test.param.name; });
 
 }  // namespace

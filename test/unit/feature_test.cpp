@@ -12,8 +12,8 @@ namespace {
 using testing::HasSubstr;
 
 const std::vector<Feature> every_feature = {
-    Feature::tcx,           Feature::own_headers,    Feature::cgroup_memory, Feature::bpf_fs, Feature::sch_cls,
-    Feature::redirect_peer, Feature::redirect_neigh, Feature::clsact,        Feature::vxlan};
+    Feature::tcx,     Feature::own_headers,   Feature::cgroup_memory,  Feature::xdp_fragments, Feature::bpf_fs,
+    Feature::sch_cls, Feature::redirect_peer, Feature::redirect_neigh, Feature::clsact,        Feature::vxlan};
 
 TEST(FeatureTest, EveryFeature_IsFoundByItsName) {
     ASSERT_EQ(every_feature.size(), feature_count);
@@ -62,6 +62,8 @@ TEST(FeatureTest, Ways_AreNamedInPlainWords) {
     EXPECT_EQ(to_string(ENCAPSULATION_TUNNEL_DEVICE), "tunnel device");
     EXPECT_EQ(to_string(MemoryAccounting::cgroup), "cgroup");
     EXPECT_EQ(to_string(MemoryAccounting::rlimit), "rlimit");
+    EXPECT_EQ(to_string(XdpBuffers::several), "several buffers");
+    EXPECT_EQ(to_string(XdpBuffers::one), "one buffer");
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ using enum ProbeEvent;
 
 constexpr Patience patience{.misses = 3, .answers = 3};
 
-Adjacency after(std::vector<ProbeEvent> events, Adjacency start = {}) {
+Adjacency after(const std::vector<ProbeEvent>& events, Adjacency start = {}) {
     for (const auto event : events) {
         start = observe(start, event, patience);
     }

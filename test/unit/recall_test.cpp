@@ -51,15 +51,26 @@ TEST(RecallTest, EstablishedPodCidr_IsKeptOverARestartFromANodeThatComesFirstByN
 }
 
 TEST(RecallTest, NodesThatTheMapsDoNotName_AreNotRecalled) {
-    const auto recalled = recall_cluster(
-        objects_of({node_object("n1", {"fd00::1", "10.0.0.1"}, {}), node_object("new", {"10.0.0.9"}, {"10.244.9.0/24"}),
-                    node_object("odd", {"not an address"}, {"10.244.3.0/24"}),
-                    node_object("bare", {}, {"10.244.3.0/24"})}),
-        maps);
+    const auto recalled = recall_cluster(objects_of({node_object("n1", {"fd00::1", "10.0.0.1"}, {"10.244.1.0/24"}),
+                                                     node_object("new", {"10.0.0.9"}, {"10.244.9.0/24"}),
+                                                     node_object("odd", {"not an address"}, {"10.244.3.0/24"}),
+                                                     node_object("bare", {}, {"10.244.3.0/24"})}),
+                                         maps);
     ASSERT_THAT(recalled.nodes, SizeIs(1));
     EXPECT_EQ(recalled.nodes.at("n1").internal_ip, address("10.0.0.1"));
     EXPECT_THAT(recalled.nodes.at("n1").pod_cidrs, ElementsAre(prefix("10.244.1.0/24")));
     EXPECT_THAT(recall_cluster(objects_of({node_object("n1", {"10.0.0.1"}, {})}), {}).nodes, IsEmpty());
+}
+
+// A machine that was installed anew under another name keeps its address, and its old Node stays for a while.
+TEST(RecallTest, OfTwoNodesWithOneAddress_TheOneWithThePodCidrOnRecordIsEstablished) {
+    const ClusterRules rules{.node_name = "n1", .cluster_cidrs = {prefix("10.244.0.0/16")}};
+    const auto objects = objects_of({node_object("a-new", {"10.0.0.3"}, {"10.244.8.0/24"}),
+                                     node_object("n1", {"10.0.0.1"}, {"10.244.1.0/24"}),
+                                     node_object("z-old", {"10.0.0.3"}, {"10.244.3.0/24"})});
+    const auto cluster = decide_cluster(objects, recall_cluster(objects, maps), rules);
+    EXPECT_TRUE(cluster.nodes.contains("z-old"));
+    EXPECT_FALSE(cluster.nodes.contains("a-new"));
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# /init of the virtual machines. Runs the suites that the kernel's command line names (podlane.suites=verifier,prog,net)
+# /init of the virtual machines. Runs the suites that /podlane/settings names (suites=verifier prog net)
 # and writes KTAP to the second serial port; the first is the kernel's and a person's. Then the machine is switched off.
-# With podlane.shell there is a prompt instead.
+# With shell=yes there is a prompt instead.
 export PATH=/podlane/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 
 mount -t proc proc /proc
@@ -21,8 +21,8 @@ dmesg -n 4
 export PODLANE_TEST_BULK_LIMIT=8000000 PODLANE_TEST_MUTATIONS=40
 
 results=/dev/ttyS1
-word_of() { # NAME: its value on the kernel's command line
-  sed -n "s/.*podlane\.$1=\([^ ]*\).*/\1/p" /proc/cmdline
+setting() { # NAME: its value
+  sed -n "s/^$1=//p" /podlane/settings
 }
 
 # A suite's KTAP comes out of the program line by line; its own words are kept for when it fails.
@@ -36,7 +36,7 @@ run_suite() {
     return $status
     ;;
   prog | net)
-    filter=$(word_of "$1_filter")
+    filter=$(setting "$1_filter")
     KTAP_OUTPUT=$results "$1_tests" --gtest_brief=1 ${filter:+--gtest_filter=$filter} >"/podlane/log/$1" 2>&1
     ;;
   *)
@@ -49,7 +49,7 @@ run_suite() {
 run_suites() {
   number=0
   # shellcheck disable=SC2046 # words
-  set -- $(word_of suites | tr , ' ')
+  set -- $(setting suites)
   printf 'KTAP version 1\n1..%d\n' $# >$results
   for suite in "$@"; do
     number=$((number + 1))
@@ -65,7 +65,7 @@ run_suites() {
   printf '# kernel %s, up %s s\n' "$(uname -r)" "$(cut -d ' ' -f 1 /proc/uptime)" >$results
 }
 
-if grep -q podlane.shell /proc/cmdline; then
+if [ "$(setting shell)" = yes ]; then
   echo "podlane's programs are in /podlane/bin; \`poweroff -f\` ends the machine."
   setsid cttyhack sh
 else

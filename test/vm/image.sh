@@ -13,7 +13,8 @@ out=$2
 root=$out/root
 
 # Under the paths that they have here.
-tools=(ip tc bridge ss ping arping ethtool nsenter iptables iptables-save iptables-restore nft conntrack ipset ipvsadm
+tools=(ip tc bridge ss ping arping ethtool nsenter iptables iptables-save iptables-restore iptables-nft
+  iptables-nft-save iptables-nft-restore iptables-legacy iptables-legacy-save iptables-legacy-restore nft conntrack ipset ipvsadm
   bpftool sysctl /usr/lib/cni/host-local /usr/lib/cni/bridge /usr/lib/cni/portmap /usr/lib/cni/loopback prlimit setpriv)
 own_programs=(podlane-agent agentctl podlane prog_tests net_tests verifier_stats)
 

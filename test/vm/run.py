@@ -45,22 +45,31 @@ class Machine:
         self.seconds = 0.0
         self.report = ktap.Report()
 
-    def initramfs(self, base):
-        """The base and this kernel's modules, one behind the other (Documentation/driver-api/early-userspace)."""
+    def settings(self, settings):
+        """An archive with /podlane/settings. A kernel takes 2048 bytes of command line, and hangs over more."""
+        path = self.work / "settings" / "podlane" / "settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        return subprocess.run(["cpio", "--quiet", "--create", "--format=newc"], input=b"podlane/settings\n",
+                              cwd=path.parents[1], stdout=subprocess.PIPE, check=True).stdout
+
+    def initramfs(self, base, settings):
+        """The base, this kernel's modules and the settings, one behind the other
+        (Documentation/driver-api/early-userspace)."""
         self.work.mkdir(parents=True, exist_ok=True)
         path = self.work / "initramfs"
         with path.open("wb") as out:
-            for part in (base, self.folder / "modules.cpio"):
-                out.write(part.read_bytes())
+            for part in (base.read_bytes(), (self.folder / "modules.cpio").read_bytes(), self.settings(settings)):
+                out.write(part)
         return path
 
-    def command(self, base, arguments):
-        return [*QEMU, "-kernel", str(self.folder / "vmlinuz"), "-initrd", str(self.initramfs(base)),
-                "-append", f"{KERNEL_ARGUMENTS} {arguments}"]
+    def command(self, base, settings):
+        return [*QEMU, "-kernel", str(self.folder / "vmlinuz"), "-initrd", str(self.initramfs(base, settings)),
+                "-append", KERNEL_ARGUMENTS]
 
-    def run(self, base, arguments, limit):
+    def run(self, base, settings, limit):
         console, results, errors = (self.work / name for name in ("console.log", "results.ktap", "qemu.log"))
-        command = self.command(base, arguments)
+        command = self.command(base, settings)
         started = time.monotonic()
         with errors.open("wb") as error_file:
             machine = subprocess.Popen([*command, "-serial", f"file:{console}", "-serial", f"file:{results}"],
@@ -123,16 +132,18 @@ def prepare(arguments):
     return machines, arguments.work / "base.cpio"
 
 
-def suite_arguments(arguments):
-    words = ["podlane.suites=" + ",".join(arguments.suite or SUITES)]
+def net_core(line):
+    """The filters of net_core.txt for a kernel: "[KERNEL,...] FILTER" a line."""
+    rows = (row.split() for row in (HERE / "net_core.txt").read_text().splitlines() if not row.startswith("#"))
+    return ":".join(row[-1] for row in rows if row and (len(row) == 1 or line in row[0].split(",")))
+
+
+def settings_of(arguments, line):
+    """What the machine of a kernel is to do, for guest_init.sh."""
     prog_filter, net_filter = arguments.filter, arguments.filter
     if not arguments.filter:
-        prog_filter = PROG_FILTER
-        net_filter = ":".join(row for row in (HERE / "net_core.txt").read_text().split("\n")
-                              if row and not row.startswith("#"))
-    words.append(f"podlane.prog_filter={prog_filter}")
-    words.append(f"podlane.net_filter={net_filter}")
-    return " ".join(words)
+        prog_filter, net_filter = PROG_FILTER, net_core(line)
+    return {"suites": " ".join(arguments.suite or SUITES), "prog_filter": prog_filter, "net_filter": net_filter}
 
 
 def show_failures(machine):
@@ -159,10 +170,10 @@ def table(machines, suites):
 
 
 def run_all(arguments, machines, base):
-    words = suite_arguments(arguments)
     # A machine has two processors and waits a lot: as many machines as there are processors.
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, os.cpu_count() or 1)) as pool:
-        list(pool.map(lambda machine: machine.run(base, words, arguments.limit), machines))
+        list(pool.map(lambda machine: machine.run(base, settings_of(arguments, machine.line), arguments.limit),
+                      machines))
 
 
 def count(machine, suites):
@@ -182,7 +193,7 @@ def main():
     arguments = parse_arguments()
     machines, base = prepare(arguments)
     if arguments.shell:
-        command = machines[0].command(base, "podlane.shell")
+        command = machines[0].command(base, {"shell": "yes"})
         os.execvp(command[0], [*command, "-serial", "mon:stdio", "-serial", "null"])
     suites = tuple(arguments.suite or SUITES)
     run_all(arguments, machines, base)

@@ -24,6 +24,7 @@
 #include "tc_overlay.skel.h"
 #include "tc_to_pod.skel.h"
 #include "tc_to_underlay.skel.h"
+#include "xdp_underlay.skel.h"
 
 namespace {
 
@@ -97,6 +98,7 @@ int main() {
         loaded = load<tc_from_underlay>(configuration) && loaded;
         loaded = load<tc_to_underlay>(configuration) && loaded;
         loaded = load<tc_overlay>(configuration) && loaded;
+        loaded = load<xdp_underlay>(configuration) && loaded;
         loaded = load<nat_sweep>(configuration) && loaded;
     }
     return loaded ? 0 : 1;

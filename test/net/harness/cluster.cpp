@@ -9,7 +9,7 @@ Cluster::Cluster(const ClusterOptions& options) : underlay_(options.underlay_mtu
     const bool flannel = options.flannel == FlannelNeighbours::yes;
     for (unsigned number = 1; number <= options.nodes; ++number) {
         const NodeOptions node{fmt::format("n{}", number), node_address(number), pod_cidr(number), flannel,
-                               options.extra_config,       options.without,      options.mode};
+                               options.extra_config,       options.without,      options.mode,     options.xdp};
         nodes_.push_back(std::make_unique<Node>(underlay_, node));
         state_.push_back({node.name, node.internal_ip, {node.pod_cidr}, {}});
         if (flannel) {

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "test/net/harness/error.h"
+#include "test/net/harness/kube_proxy_ipvs.h"
 
 namespace podlane::net {
 namespace {
@@ -44,7 +45,20 @@ std::string iptables_of(RuleForm form) {
 }  // namespace
 
 void PrintTo(RuleForm form, std::ostream* out) {
-    *out << (form == RuleForm::iptables_nft ? "nft" : form == RuleForm::iptables_legacy ? "legacy" : "ruleset");
+    switch (form) {
+        case RuleForm::iptables_nft:
+            *out << "nft";
+            return;
+        case RuleForm::iptables_legacy:
+            *out << "legacy";
+            return;
+        case RuleForm::nft:
+            *out << "ruleset";
+            return;
+        case RuleForm::ipvs:
+            *out << "ipvs";
+            return;
+    }
 }
 
 void drop_by_policy(const Namespace& ns, RuleForm form) {
@@ -61,6 +75,9 @@ std::string forward_rules(const Namespace& ns, RuleForm form) {
 }
 
 std::uint64_t invalid_drops(const Namespace& ns, RuleForm form) {
+    if (form == RuleForm::ipvs) {
+        return 0;
+    }
     const bool nft = form == RuleForm::nft;
     const auto listed = nft ? must_run(ns, {"nft", "list", "chain", "ip", "filter", "KUBE-FORWARD"})
                             : must_run(ns, {iptables_of(form), "-w", "-v", "-S", "KUBE-FORWARD"});
@@ -96,6 +113,10 @@ void translate_all(const Namespace& ns, RuleForm form, Ipv4Address from, Ipv4Add
 }
 
 void load_kube_proxy_rules(const Node& node, RuleForm form, const Backends& backends, LocalBackend local) {
+    if (form == RuleForm::ipvs) {
+        load_ipvs(node, backends, local);
+        return;
+    }
     RunOptions rules;
     rules.input = recorded(form);
     replace_all(rules.input, "10.244.0.21", backends.echo_1.to_string());

@@ -9,11 +9,12 @@
 #include "test/net/harness/node.h"
 #include "test/net/harness/socket.h"
 
-// Rules of a real kube-proxy (test/data/kube-proxy has them, and says how they were recorded).
+// Rules of a real kube-proxy (test/data/kube-proxy has them, and says how they were recorded), and IPVS as its mode of
+// that name sets it up.
 namespace podlane::net {
 
 // How the rules get into the kernel.
-enum class RuleForm : std::uint8_t { iptables_nft, iptables_legacy, nft };
+enum class RuleForm : std::uint8_t { iptables_nft, iptables_legacy, nft, ipvs };
 void PrintTo(RuleForm form, std::ostream* out);  // for googletest, with characters that a test's name may have
 
 // The pods behind every Service.
@@ -36,7 +37,7 @@ void drop_by_policy(const Namespace& ns, RuleForm form);
 // itself, are masqueraded. A second call for the same `from` takes the first one's place.
 void translate_all(const Namespace& ns, RuleForm form, Ipv4Address from, Ipv4Address to);
 
-// Packets that KUBE-FORWARD dropped because conntrack took them for INVALID.
+// Packets that KUBE-FORWARD dropped because conntrack took them for INVALID. In IPVS mode it does not.
 [[nodiscard]] std::uint64_t invalid_drops(const Namespace& ns, RuleForm form);
 
 // The Services. With RuleForm::nft there is `echo` only.

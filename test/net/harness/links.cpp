@@ -35,4 +35,13 @@ void set_segmentation_offload(const DeviceRef& device, Offload offload) {
     must_run(device.ns, {"ethtool", "-K", device.name, "tso", state, "gso", state});
 }
 
+Offload offload_of(const DeviceRef& device, std::string_view feature) {
+    const auto shown = must_run(device.ns, {"ethtool", "-k", device.name});
+    const auto at = shown.find(fmt::format("\n{}: ", feature));
+    if (at == std::string::npos) {
+        raise_error("ethtool knows no {} of {}", feature, device.name);
+    }
+    return shown.compare(at + feature.size() + 3, 2, "on") == 0 ? Offload::on : Offload::off;
+}
+
 }  // namespace podlane::net

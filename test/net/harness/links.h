@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "maps/base/address.h"
 #include "test/net/harness/namespace.h"
@@ -23,5 +24,7 @@ void set_mac(const DeviceRef& device, MacAddress mac);
 enum class Offload : bool { off, on };
 // TSO and the GSO that stands in for it, as a device sends. `off` leaves wire-size packets.
 void set_segmentation_offload(const DeviceRef& device, Offload offload);
+// By ethtool's word for it: "tcp-segmentation-offload".
+[[nodiscard]] Offload offload_of(const DeviceRef& device, std::string_view feature);
 
 }  // namespace podlane::net

@@ -99,9 +99,9 @@ std::string Node::agent_config() const {
                "bpffs: {}\n"
                "state: {{source: file, file: {}}}\n"
                "clusterCIDRs: [10.244.0.0/16]\n"
-               "underlay: {{device: {}}}\n"
+               "underlay: {{device: {}, xdp: {}}}\n"
                "overlay: {{mode: {}, flannel: {}}}\n",
-               name(), run_dir().string(), bpffs().string(), state_file().string(), Underlay::node_device,
+               name(), run_dir().string(), bpffs().string(), state_file().string(), Underlay::node_device, options_.xdp,
                options_.mode, options_.flannel) +
            options_.extra_config;
 }
@@ -185,11 +185,21 @@ nlohmann::json Node::agentctl_json(std::vector<std::string> arguments) {
     return parsed;
 }
 
+void Node::set_xdp(const std::string& mode) {
+    options_.xdp = mode;
+    write_file_atomically(config_file(), agent_config());
+}
+
 std::uint64_t Node::drops(std::string_view reason) {
+    return drops(reason, {});
+}
+
+std::uint64_t Node::drops(std::string_view reason, std::string_view direction) {
     const auto dump = agentctl_json({"map", "dump", "drop_counters"});
     std::uint64_t packets = 0;
     for (const auto& entry : dump.at(0).at("entries")) {
-        if (entry.at("key").at("reason") == reason) {
+        const auto& key = entry.at("key");
+        if (key.at("reason") == reason && (direction.empty() || key.at("direction") == direction)) {
             packets += entry.at("value").at("packets").get<std::uint64_t>();
         }
     }

@@ -63,6 +63,7 @@ struct NodeOptions {
     // What the agent is to take for missing: --without-feature.
     std::vector<std::string> without = {};
     std::string mode = "vxlan";  // overlay.mode
+    std::string xdp = "auto";    // underlay.xdp
 };
 
 // One podlane node: a namespace on the underlay with an agent, state file, runDir and bpffs of its own.
@@ -92,6 +93,8 @@ public:
     // What agents started from now on take for missing, besides what $PODLANE_TEST_WITHOUT has (names with blanks
     // between them), by which every test can be run on the fallbacks.
     void set_without(std::vector<std::string> features) { options_.without = std::move(features); }
+    // Another underlay.xdp in the configuration file; a running agent takes it over.
+    void set_xdp(const std::string& mode);
     // --config, and the switches.
     [[nodiscard]] std::vector<std::string> agent_arguments() const;
     // Waits until `agentctl status` exits with `status`; raises when it does not in time.
@@ -108,6 +111,8 @@ public:
     [[nodiscard]] nlohmann::json agentctl_json(std::vector<std::string> arguments);
     // Packets so far that drop_counters holds for `reason` ("wrong-vni"), over all directions.
     [[nodiscard]] std::uint64_t drops(std::string_view reason);
+    // The same of one direction: "from-underlay".
+    [[nodiscard]] std::uint64_t drops(std::string_view reason, std::string_view direction);
 
     Pod& add_pod(const std::string& pod_name, unsigned mtu = 0);
     void remove_pod(const Pod& pod);

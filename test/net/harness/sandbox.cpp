@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/net/harness/sandbox.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <system_error>
+
+#include "maps/base/fd.h"
 
 namespace podlane::net {
 namespace {
@@ -21,6 +26,21 @@ Result<void> cover_with_tmpfs(const char* path) {
     }
     if (::mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") != 0) {
         return fail_errno(errno, "mount a tmpfs on {}", path);
+    }
+    return {};
+}
+
+// iptables' lock is one for the machine; what holds it here is none of other test processes' business.
+Result<void> cover_iptables_lock() {
+    constexpr const char* lock = "/run/xtables.lock";
+    const auto own = std::string(scratch_path) + "/xtables.lock";
+    for (const char* path : {lock, own.c_str()}) {
+        if (!Fd(::open(path, O_RDONLY | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR)).valid()) {
+            return fail_errno(errno, "create {}", path);
+        }
+    }
+    if (::mount(own.c_str(), lock, nullptr, MS_BIND, nullptr) != 0) {
+        return fail_errno(errno, "mount over {}", lock);
     }
     return {};
 }
@@ -42,7 +62,7 @@ Result<void> enter_sandbox() {
             return covered;
         }
     }
-    return {};
+    return cover_iptables_lock();
 }
 
 std::filesystem::path scratch_dir() {

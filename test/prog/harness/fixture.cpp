@@ -49,6 +49,18 @@ Node& ProgTest::node() {
     return node;
 }
 
+const std::vector<Guard>& ProgTest::guards() {
+    static const std::vector<Guard> guards = [] {
+        std::vector<Guard> all;
+        all.emplace_back(node(), XdpBuffers::one);
+        if (kernel_features().xdp == XdpBuffers::several) {
+            all.emplace_back(node(), XdpBuffers::several);
+        }
+        return all;
+    }();
+    return guards;
+}
+
 testing::AssertionResult comes_to(Node& node, const At& at, const Bytes& packet, const Outcome& expected,
                                   const Counted& counted) {
     const Outcome actual = node.run(at, packet);
@@ -83,6 +95,24 @@ testing::AssertionResult ProgTest::leaves_alone(const At& at, const Bytes& packe
 testing::AssertionResult ProgTest::redirects(const At& at, const Bytes& packet, const Bytes& expected,
                                              forward_path path) {
     return comes_to(node(), at, packet, {Verdict::redirect, expected, at.mark}, once(counter_of(path), packet));
+}
+
+testing::AssertionResult ProgTest::guard_drops(const Bytes& packet, drop_reason reason) {
+    return every_guard_comes_to(packet, XdpVerdict::drop, once(counter_of(reason, DIRECTION_UNDERLAY_GUARD), packet));
+}
+
+testing::AssertionResult ProgTest::guard_passes(const Bytes& packet) {
+    return every_guard_comes_to(packet, XdpVerdict::pass, {});
+}
+
+testing::AssertionResult ProgTest::every_guard_comes_to(const Bytes& packet, XdpVerdict verdict,
+                                                        const Counted& counted) {
+    for (const Guard& guard : guards()) {
+        if (auto same = guard.comes_to(packet, verdict, counted); !same) {
+            return same;
+        }
+    }
+    return testing::AssertionSuccess();
 }
 
 testing::AssertionResult ProgTest::goes_into_the_overlay(const At& at, const Bytes& packet) {

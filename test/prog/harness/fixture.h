@@ -7,6 +7,7 @@
 
 #include "test/prog/harness/cluster.h"
 #include "test/prog/harness/diff.h"
+#include "test/prog/harness/guard.h"
 #include "test/prog/harness/node.h"
 
 namespace podlane::prog {
@@ -33,6 +34,8 @@ protected:
     void SetUp() override { node().reset(); }
 
     [[nodiscard]] static Node& node();
+    // The guards over the node's maps: one for packets in one buffer and, where the kernel can, one for several.
+    [[nodiscard]] static const std::vector<Guard>& guards();
 
     // What a packet may come to. Each looks at the verdict, at every byte that came out and at every counter.
     // Dropped: counted once, for this reason.
@@ -44,11 +47,19 @@ protected:
     // Redirected as `expected`, the path counted.
     [[nodiscard]] static testing::AssertionResult redirects(const At& at, const Bytes& packet, const Bytes& expected,
                                                             forward_path path);
+    // Dropped by the guard, as it is loaded for packets in one buffer and, where the kernel can, in several.
+    [[nodiscard]] static testing::AssertionResult guard_drops(const Bytes& packet, drop_reason reason);
+    // Passed on by it as it came, nothing counted.
+    [[nodiscard]] static testing::AssertionResult guard_passes(const Bytes& packet);
     // Sent into the overlay device by the underlay's, as it came.
     [[nodiscard]] static testing::AssertionResult goes_into_the_overlay(const At& at, const Bytes& packet);
     // Encapsulated to the node, the mark cleared, from a source port of the dynamic range; where the kernel cannot:
     // sent into the overlay device.
     [[nodiscard]] static testing::AssertionResult encapsulates(const At& at, const Frame& sent, const Member& to);
+
+private:
+    [[nodiscard]] static testing::AssertionResult every_guard_comes_to(const Bytes& packet, XdpVerdict verdict,
+                                                                       const Counted& counted);
 };
 
 // Routed, marked and sent into the overlay device, which writes the outer headers.

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "loader/probe.h"
 #include "maps/names.h"
 #include "test/prog/harness/devices.h"
 #include "test/prog/harness/sandbox.h"
@@ -96,9 +95,13 @@ std::string to_string(const Flow& flow) {
                        flow.remote_port);
 }
 
-bool kernel_writes_outer_headers() {
+const KernelFeatures& kernel_features() {
     static const KernelFeatures features = must(probe_kernel());
-    return features.encapsulation == ENCAPSULATION_OWN_HEADERS;
+    return features;
+}
+
+bool kernel_writes_outer_headers() {
+    return kernel_features().encapsulation == ENCAPSULATION_OWN_HEADERS;
 }
 
 Node::Node(std::string_view name, encapsulation encapsulation)

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "loader/datapath.h"
+#include "loader/probe.h"
 #include "maps/typed_map.h"
 #include "test/prog/harness/cluster.h"
 #include "test/prog/harness/program_run.h"
@@ -61,6 +62,7 @@ using Flows = std::map<std::string, std::string>;
 
 // Whether the programs can write outer headers on this kernel, or leave that to the overlay device.
 [[nodiscard]] bool kernel_writes_outer_headers();
+[[nodiscard]] const KernelFeatures& kernel_features();
 
 // The programs of one node of the cluster, with maps as its agent would fill them.
 class Node {
@@ -87,6 +89,7 @@ public:
 
     [[nodiscard]] int program_fd(Hook hook) const { return datapath_.program_fd(hook); }
     [[nodiscard]] int nat_sweep_fd() const { return datapath_.nat_sweep_fd(); }
+    [[nodiscard]] const datapath_config& config() const { return config_; }
     [[nodiscard]] const PinDirectory& pins() const { return pins_; }
 
 private:
