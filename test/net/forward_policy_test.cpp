@@ -206,12 +206,13 @@ TEST_P(ForwardPolicyTest, Cleanup_LeavesTheRulesAsTheyWereBeforeTheStart) {
 TEST_P(ForwardPolicyTest, CleanupWhileIptablesLockIsHeld_WaitsForIt) {
     docker_starts();
     node(1).stop_agent();
-    const auto lock =
+    auto lock =
         std::async(std::launch::async, [&] { must_run(node(1).ns(), {"flock", "/run/xtables.lock", "sleep", "2"}); });
     std::this_thread::sleep_for(200ms);
     const auto done = clean_up();
     EXPECT_TRUE(done.ok()) << done.describe();
     EXPECT_THAT(done.out, HasSubstr("delete link podlane0"));
+    lock.get();
     EXPECT_THAT(listed(), Not(HasSubstr("podlane")));
 }
 
