@@ -82,7 +82,7 @@ protected:
     }
     void docker_starts() {
         restore(docker_rules);
-        ASSERT_TRUE(wait_for_our_rules(5s)) << listed();
+        ASSERT_TRUE(wait_for_our_rules(20s)) << listed();
     }
     Served through_the_service() { return ask_service(pod_a().ns(), service_, 20); }
     Served through_the_host_port() { return ask_service(node(2).ns(), host_port_, 20); }
@@ -153,10 +153,10 @@ TEST_P(ForwardPolicyTest, FlushedRules_AreBackAndSoIsTraffic) {
     docker_starts();
     iptables({"-F", "FORWARD"});
     // Of iptables-legacy nothing tells: it is looked at every three seconds.
-    EXPECT_TRUE(wait_for_our_rules(std::string(GetParam()) == "iptables-nft" ? 1s : 5s)) << listed();
+    EXPECT_TRUE(wait_for_our_rules(std::string(GetParam()) == "iptables-nft" ? 10s : 20s)) << listed();
     expect_both_pass();
     iptables({"-D", "FORWARD", "1"});
-    EXPECT_TRUE(wait_until([&] { return listed().contains("-s 10.244.0.0/16"); }, 5s)) << listed();
+    EXPECT_TRUE(wait_until([&] { return listed().contains("-s 10.244.0.0/16"); }, 20s)) << listed();
     expect_both_pass();
     const auto repairs = node(1).agentctl_json({"status"}).at("details").at("repairs").at("bySubsystem");
     EXPECT_GE(repairs.at("firewall").get<int>(), 3) << repairs;
@@ -166,7 +166,7 @@ TEST_P(ForwardPolicyTest, PolicyThatAcceptsAgain_TakesTheRulesAway) {
     const auto before = listed();
     docker_starts();
     iptables({"-P", "FORWARD", "ACCEPT"});
-    EXPECT_TRUE(wait_until([&] { return !listed().contains("podlane"); }, 5s)) << listed();
+    EXPECT_TRUE(wait_until([&] { return !listed().contains("podlane"); }, 20s)) << listed();
     iptables({"-F", "FORWARD"});
     EXPECT_EQ(listed(), before);
 }
@@ -179,7 +179,7 @@ TEST_P(ForwardPolicyTest, RulesSavedAndRestoredByTheUser_AreKnownForOurs) {
     // Twice is once too often.
     iptables(
         {"-A", "FORWARD", "-s", "10.244.0.0/16", "-m", "comment", "--comment", "podlane: pod traffic", "-j", "ACCEPT"});
-    EXPECT_TRUE(wait_until([&] { return listed().ends_with(our_rules); }, 5s)) << listed();
+    EXPECT_TRUE(wait_until([&] { return listed().ends_with(our_rules); }, 20s)) << listed();
     node(1).stop_agent();
     EXPECT_TRUE(clean_up().ok());
     EXPECT_THAT(listed(), Not(HasSubstr("podlane")));
@@ -263,7 +263,7 @@ TEST_P(LegacyLockTest, HeldByAnotherProgram_IsWaitedForWithoutHoldingUpTheAgent)
     EXPECT_THAT(list(), Not(HasSubstr("podlane")));
     EXPECT_EQ(node(1).agentctl({"status"}).status, 0) << "busy for a moment is no fault";
     lock.reset();
-    EXPECT_TRUE(wait_until([&] { return list().contains(our_rules); }, 1s)) << list();
+    EXPECT_TRUE(wait_until([&] { return list().contains(our_rules); }, 10s)) << list();
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, LegacyLockTest, testing::Values("iptables-legacy"),
