@@ -46,7 +46,7 @@ constexpr int receive_buffer = 4 << 20;  // bytes, before the kernel doubles it
 // Beyond net.core.rmem_max only with CAP_NET_ADMIN in the first user namespace.
 void make_room(const Fd& socket) {
     if (!set_option(socket, SOL_SOCKET, SO_RCVBUFFORCE, receive_buffer)) {
-        static_cast<void>(set_option(socket, SOL_SOCKET, SO_RCVBUF, receive_buffer));
+        [[maybe_unused]] const auto smaller = set_option(socket, SOL_SOCKET, SO_RCVBUF, receive_buffer);
     }
 }
 

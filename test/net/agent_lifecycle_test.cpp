@@ -18,7 +18,7 @@ protected:
         UdpStream outward(pod_a().endpoint(), pod_b().endpoint());
         UdpStream inward(pod_b().endpoint(), pod_a().endpoint());
         UdpStream from_host(node(1).endpoint(), pod_b().endpoint());
-        ASSERT_TRUE(wait_until([&] { return outward.echoed() > 100 && inward.echoed() > 100; }, 5s));
+        ASSERT_TRUE(wait_until([&] { return outward.echoed() > 100 && inward.echoed() > 100; }, 20s));
         std::forward<Happening>(happening)();
         std::this_thread::sleep_for(200ms);
         for (UdpStream* stream : {&outward, &inward, &from_host}) {

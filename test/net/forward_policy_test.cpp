@@ -82,7 +82,7 @@ protected:
     }
     void docker_starts() {
         restore(docker_rules);
-        ASSERT_TRUE(wait_for_our_rules(5s)) << listed();
+        ASSERT_TRUE(wait_for_our_rules(20s)) << listed();
     }
     Served through_the_service() { return ask_service(pod_a().ns(), service_, 20); }
     Served through_the_host_port() { return ask_service(node(2).ns(), host_port_, 20); }
@@ -153,10 +153,10 @@ TEST_P(ForwardPolicyTest, FlushedRules_AreBackAndSoIsTraffic) {
     docker_starts();
     iptables({"-F", "FORWARD"});
     // Of iptables-legacy nothing tells: it is looked at every three seconds.
-    EXPECT_TRUE(wait_for_our_rules(std::string(GetParam()) == "iptables-nft" ? 1s : 5s)) << listed();
+    EXPECT_TRUE(wait_for_our_rules(std::string(GetParam()) == "iptables-nft" ? 10s : 20s)) << listed();
     expect_both_pass();
     iptables({"-D", "FORWARD", "1"});
-    EXPECT_TRUE(wait_until([&] { return listed().contains("-s 10.244.0.0/16"); }, 5s)) << listed();
+    EXPECT_TRUE(wait_until([&] { return listed().contains("-s 10.244.0.0/16"); }, 20s)) << listed();
     expect_both_pass();
     const auto repairs = node(1).agentctl_json({"status"}).at("details").at("repairs").at("bySubsystem");
     EXPECT_GE(repairs.at("firewall").get<int>(), 3) << repairs;
@@ -166,7 +166,7 @@ TEST_P(ForwardPolicyTest, PolicyThatAcceptsAgain_TakesTheRulesAway) {
     const auto before = listed();
     docker_starts();
     iptables({"-P", "FORWARD", "ACCEPT"});
-    EXPECT_TRUE(wait_until([&] { return !listed().contains("podlane"); }, 5s)) << listed();
+    EXPECT_TRUE(wait_until([&] { return !listed().contains("podlane"); }, 20s)) << listed();
     iptables({"-F", "FORWARD"});
     EXPECT_EQ(listed(), before);
 }
@@ -179,7 +179,7 @@ TEST_P(ForwardPolicyTest, RulesSavedAndRestoredByTheUser_AreKnownForOurs) {
     // Twice is once too often.
     iptables(
         {"-A", "FORWARD", "-s", "10.244.0.0/16", "-m", "comment", "--comment", "podlane: pod traffic", "-j", "ACCEPT"});
-    EXPECT_TRUE(wait_until([&] { return listed().ends_with(our_rules); }, 5s)) << listed();
+    EXPECT_TRUE(wait_until([&] { return listed().ends_with(our_rules); }, 20s)) << listed();
     node(1).stop_agent();
     EXPECT_TRUE(clean_up().ok());
     EXPECT_THAT(listed(), Not(HasSubstr("podlane")));
@@ -206,12 +206,13 @@ TEST_P(ForwardPolicyTest, Cleanup_LeavesTheRulesAsTheyWereBeforeTheStart) {
 TEST_P(ForwardPolicyTest, CleanupWhileIptablesLockIsHeld_WaitsForIt) {
     docker_starts();
     node(1).stop_agent();
-    const auto lock =
+    auto lock =
         std::async(std::launch::async, [&] { must_run(node(1).ns(), {"flock", "/run/xtables.lock", "sleep", "2"}); });
     std::this_thread::sleep_for(200ms);
     const auto done = clean_up();
     EXPECT_TRUE(done.ok()) << done.describe();
     EXPECT_THAT(done.out, HasSubstr("delete link podlane0"));
+    lock.get();
     EXPECT_THAT(listed(), Not(HasSubstr("podlane")));
 }
 
@@ -262,7 +263,7 @@ TEST_P(LegacyLockTest, HeldByAnotherProgram_IsWaitedForWithoutHoldingUpTheAgent)
     EXPECT_THAT(list(), Not(HasSubstr("podlane")));
     EXPECT_EQ(node(1).agentctl({"status"}).status, 0) << "busy for a moment is no fault";
     lock.reset();
-    EXPECT_TRUE(wait_until([&] { return list().contains(our_rules); }, 1s)) << list();
+    EXPECT_TRUE(wait_until([&] { return list().contains(our_rules); }, 10s)) << list();
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, LegacyLockTest, testing::Values("iptables-legacy"),

@@ -60,7 +60,7 @@ protected:
         UdpStream outward(pod_a().endpoint(), pod_b().endpoint());
         UdpStream inward(pod_b().endpoint(), pod_a().endpoint());
         UdpStream from_host(node(1).endpoint(), pod_b().endpoint());
-        ASSERT_TRUE(wait_until([&] { return outward.echoed() > 100 && inward.echoed() > 100; }, 5s));
+        ASSERT_TRUE(wait_until([&] { return outward.echoed() > 100 && inward.echoed() > 100; }, 20s));
         restart_without(node(1), there);
         expect_one_set_of_hooks(node(1), devices());
         restart_without(node(1), back);
@@ -141,7 +141,7 @@ TEST_F(SwitchTest, FiltersOnADeviceThatIsNoLongerWanted_AreGoneAfterTheNextStart
         node(1).set_without({"tcx"});
         use_underlay("spare0");
         node(1).start_agent();
-        ASSERT_TRUE(wait_until([&] { return count_hooks(spare) == one_by_clsact; }, 5s));
+        ASSERT_TRUE(wait_until([&] { return count_hooks(spare) == one_by_clsact; }, 20s));
         node(1).stop_agent();
         use_underlay(Underlay::node_device);
         node(1).set_without(without);
@@ -154,7 +154,7 @@ TEST_F(SwitchTest, FiltersOnADeviceThatIsNoLongerWanted_AreGoneAfterTheNextStart
 TEST_F(SwitchTest, Reload_KeepsTheSwitch) {
     restart_without(node(1), {"tcx", "own-headers"});
     node(1).agent().signal(SIGHUP);
-    ASSERT_TRUE(wait_until([&] { return node(1).agent().output().find("starting anew") != std::string::npos; }, 5s));
+    ASSERT_TRUE(wait_until([&] { return node(1).agent().output().find("starting anew") != std::string::npos; }, 20s));
     node(1).wait_ready();
     EXPECT_EQ(features_of(node(1)).at("hooks"), "clsact");
     EXPECT_EQ(features_of(node(1)).at("encapsulation"), "tunnel device");

@@ -17,6 +17,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// The kernel takes its time to release what a process held while other tests take whole namespaces down.
+constexpr auto end_patience = 20s;
+
 constexpr const char* reference_plugins = "/usr/lib/cni";
 
 std::string program(const char* name) {
@@ -88,7 +91,7 @@ Node::~Node() {
     pods_.clear();
     if (agent_ && agent_->running()) {
         agent_->signal(SIGTERM);
-        EXPECT_TRUE(agent_->wait(5s).has_value()) << "the agent of " << name() << " ignores SIGTERM";
+        EXPECT_TRUE(agent_->wait(end_patience).has_value()) << "the agent of " << name() << " ignores SIGTERM";
     }
 }
 
@@ -145,14 +148,14 @@ void Node::wait_for_status(int status, std::chrono::milliseconds timeout) {
 
 void Node::kill_agent() {
     agent().signal(SIGKILL);
-    if (!agent().wait(5s).has_value()) {
+    if (!agent().wait(end_patience).has_value()) {
         raise_error("the agent of {} survived SIGKILL", name());
     }
 }
 
 int Node::stop_agent() {
     agent().signal(SIGTERM);
-    const auto status = agent().wait(5s);
+    const auto status = agent().wait(end_patience);
     if (!status.has_value()) {
         raise_error("the agent of {} ignores SIGTERM", name());
     }

@@ -49,7 +49,7 @@ void ThreeNodeNetwork::build(const Modes& modes, FarNode far) {
     }
     for (const unsigned number : {1U, 2U}) {
         if (modes.at(number - 1) != "vxlan") {
-            expect_path(number, 3 - number, "direct", 5s);
+            expect_path(number, 3 - number, "direct", 20s);
         }
     }
 }

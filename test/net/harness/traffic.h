@@ -93,7 +93,7 @@ public:
         std::size_t at_server = 0;  // different ones
         std::size_t echoed = 0;     // different ones
     };
-    // Ends the sending, leaves late answers half a second, and counts.
+    // Ends the sending, leaves late answers three seconds, and counts.
     [[nodiscard]] Totals stop();
     // Echoes so far.
     [[nodiscard]] std::size_t echoed() const { return echoed_; }

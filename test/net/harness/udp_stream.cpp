@@ -6,6 +6,7 @@
 #include "test/net/harness/error.h"
 #include "test/net/harness/socket.h"
 #include "test/net/harness/traffic.h"
+#include "test/net/harness/wait.h"
 
 namespace podlane::net {
 namespace {
@@ -92,7 +93,8 @@ void UdpStream::read_echoes(const std::stop_token& stop) {
 UdpStream::Totals UdpStream::stop() {
     sender_.request_stop();
     sender_.join();
-    std::this_thread::sleep_for(500ms);
+    // What is lost never comes; what is late does, and an emulated machine makes it very late.
+    [[maybe_unused]] const bool complete = wait_until([&] { return echoed_ == sent_; }, 3s);
     for (std::jthread* thread : {&echoer_, &reader_}) {
         thread->request_stop();
         thread->join();
