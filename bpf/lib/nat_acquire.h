@@ -69,7 +69,7 @@ __noinline int nat_try_port(__u32 port)
 {
 	struct nat_request *request = nat_current();
 	struct nat_claim claim = {};
-	long error;
+	int error; /* before Linux 6.4 the upper half of what the map's operation returns is zero */
 
 	if (!request)
 		return NAT_TRY_FULL;
@@ -105,7 +105,7 @@ static __always_inline enum drop_reason nat_insert_flow(struct nat_request *requ
 	    .nat_port = request->reply.nat_port,
 	    .flags = request->flags,
 	};
-	long error = bpf_map_update_elem(&nat_by_flow, &request->flow, &entry, BPF_NOEXIST);
+	int error = bpf_map_update_elem(&nat_by_flow, &request->flow, &entry, BPF_NOEXIST);
 	const struct nat_entry *winner;
 
 	if (!error) {
