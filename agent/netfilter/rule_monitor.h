@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
-#include <memory>
-#include <vector>
+#include <utility>
 
-#include <libmnl/libmnl.h>
-
+#include "agent/netlink/multicast_socket.h"
 #include "maps/base/result.h"
 
 namespace podlane {
@@ -18,20 +15,15 @@ public:
     [[nodiscard]] static Result<RuleMonitor> open();
 
     // Readable when there are events. Owned by the monitor.
-    [[nodiscard]] int fd() const { return mnl_socket_get_fd(handle_.get()); }
+    [[nodiscard]] int fd() const { return socket_.fd(); }
     // Reads the events that are there, a few hundred datagrams at most; whether one of them was about the chain, or
     // some were lost.
     [[nodiscard]] Result<bool> drain();
 
 private:
-    struct Close {
-        void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
-    };
-    using Handle = std::unique_ptr<mnl_socket, Close>;
-    explicit RuleMonitor(Handle handle);
+    explicit RuleMonitor(netlink::MulticastSocket socket) : socket_(std::move(socket)) {}
 
-    Handle handle_;
-    std::vector<std::byte> buffer_;
+    netlink::MulticastSocket socket_;
 };
 
 }  // namespace podlane

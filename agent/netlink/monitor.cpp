@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <utility>
 
 namespace podlane::netlink {
 namespace {
@@ -13,9 +14,9 @@ namespace {
 // Five thousand route changes of our own fit in with room to spare.
 constexpr int receive_buffer = 16 << 20;            // bytes, before the kernel doubles it
 constexpr std::size_t largest_datagram = 32 << 10;  // bytes; events are one message each
-constexpr int datagrams_per_drain = 512;
 
-constexpr std::array groups{RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_NEIGH, RTNLGRP_IPV4_NETCONF};
+constexpr std::array<int, 5> groups{RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_NEIGH,
+                                    RTNLGRP_IPV4_NETCONF};
 
 std::optional<Event> decode_settings(const nlmsghdr& message) {
     const auto* header = header_of<netconfmsg>(message);
@@ -30,23 +31,6 @@ std::optional<Event> decode_settings(const nlmsghdr& message) {
     return attributes.u32(NETCONFA_IFINDEX).transform([](std::uint32_t ifindex) {
         return Event(SettingsEvent{static_cast<std::int32_t>(ifindex)});
     });
-}
-
-Result<void> subscribe(mnl_socket* handle) {
-    const int fd = mnl_socket_get_fd(handle);
-    // Beyond net.core.rmem_max only with CAP_NET_ADMIN in the first user namespace; without, overruns are likelier.
-    if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer, sizeof(receive_buffer)) != 0) {
-        ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
-    }
-    if (mnl_socket_bind(handle, 0, MNL_SOCKET_AUTOPID) != 0) {
-        return fail_errno(errno, "bind a netlink socket for events");
-    }
-    for (const int group : groups) {
-        if (::setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) != 0) {
-            return fail_errno(errno, "join netlink group {}", group);
-        }
-    }
-    return {};
 }
 
 }  // namespace
@@ -78,41 +62,25 @@ std::optional<Event> decode_event(const nlmsghdr& message) {
     return with((message.nlmsg_type & 3U) == 1U ? Change::gone : Change::present);
 }
 
-Monitor::Monitor(Handle handle) : handle_(std::move(handle)), buffer_(largest_datagram) {}
-
 Result<Monitor> Monitor::open() {
-    Handle handle(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!handle) {
-        return fail_errno(errno, "open a netlink socket for events");
+    auto socket = MulticastSocket::open({.protocol = NETLINK_ROUTE,
+                                         .groups = groups,
+                                         .receive_buffer = receive_buffer,
+                                         .largest_datagram = largest_datagram});
+    if (!socket) {
+        return std::unexpected(socket.error());
     }
-    if (const auto done = subscribe(handle.get()); !done) {
-        return std::unexpected(done.error());
-    }
-    return Monitor(std::move(handle));
+    return Monitor(std::move(*socket));
 }
 
 Result<void> Monitor::drain(const std::function<void(const Event&)>& report) {
-    for (int count = 0; count < datagrams_per_drain; ++count) {
-        const ssize_t size = mnl_socket_recvfrom(handle_.get(), buffer_.data(), buffer_.size());
-        if (size < 0 && errno == EAGAIN) {
-            return {};
-        }
-        if (size < 0 && (errno == ENOBUFS || errno == ENOSPC)) {  // ENOSPC: a datagram larger than the buffer
-            report(Overrun{});
-            continue;
-        }
-        if (size < 0 && errno != EINTR) {
-            return fail_errno(errno, "read netlink events");
-        }
-        const auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-        int remaining = static_cast<int>(size);
-        for (; mnl_nlmsg_ok(message, remaining); message = mnl_nlmsg_next(message, &remaining)) {
-            if (const auto event = decode_event(*message)) {
+    return socket_.drain(
+        [&](const nlmsghdr& message) {
+            if (const auto event = decode_event(message)) {
                 report(*event);
             }
-        }
-    }
-    return {};
+        },
+        [&] { report(Overrun{}); });
 }
 
 }  // namespace podlane::netlink

@@ -3,12 +3,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <optional>
+#include <utility>
 #include <variant>
-#include <vector>
 
 #include "agent/netlink/interface_address.h"
 #include "agent/netlink/link.h"
+#include "agent/netlink/multicast_socket.h"
 #include "agent/netlink/neighbour.h"
 #include "agent/netlink/route.h"
 #include "maps/base/result.h"
@@ -49,20 +50,15 @@ public:
     [[nodiscard]] static Result<Monitor> open();
 
     // Non-blocking; readable when there are events. Owned by the monitor.
-    [[nodiscard]] int fd() const { return mnl_socket_get_fd(handle_.get()); }
+    [[nodiscard]] int fd() const { return socket_.fd(); }
     // Reports the events that are there, a few hundred at most, so that a flood does not hold up the event loop;
     // the descriptor stays readable while there are more. An error is one of the socket itself.
     [[nodiscard]] Result<void> drain(const std::function<void(const Event&)>& report);
 
 private:
-    struct Close {
-        void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
-    };
-    using Handle = std::unique_ptr<mnl_socket, Close>;
-    explicit Monitor(Handle handle);
+    explicit Monitor(MulticastSocket socket) : socket_(std::move(socket)) {}
 
-    Handle handle_;
-    std::vector<std::byte> buffer_;
+    MulticastSocket socket_;
 };
 
 // One multicast message as an event; nothing when it is none of ours (IPv6, bridge ports).

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <optional>
 #include <random>
+#include <span>
 #include <utility>
 
 #include "agent/log.h"
@@ -89,6 +90,26 @@ struct alignas(cmsghdr) Control {
     std::array<std::uint8_t, control_size> bytes{};
 };
 
+// What recvmsg and sendmsg are given: a packet, who it is from or for, and the device. The packet must outlive it.
+struct Message {
+    explicit Message(std::span<std::uint8_t> packet) : data{.iov_base = packet.data(), .iov_len = packet.size()} {
+        header.msg_name = &peer;
+        header.msg_namelen = sizeof(peer);
+        header.msg_iov = &data;
+        header.msg_iovlen = 1;
+        header.msg_control = control.bytes.data();
+        header.msg_controllen = control.bytes.size();
+    }
+    Message(const Message&) = delete;
+    Message& operator=(const Message&) = delete;
+    ~Message() = default;
+
+    sockaddr_in peer{};
+    iovec data;
+    Control control;
+    msghdr header{};
+};
+
 std::optional<std::uint32_t> receiving_device(msghdr& message) {
     for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
         if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_PKTINFO) {
@@ -161,24 +182,15 @@ bool AdjacencyProber::read_answers() {
     bool changed = false;
     std::array<std::uint8_t, 128> packet{};
     while (true) {
-        sockaddr_in from{};
-        iovec data{.iov_base = packet.data(), .iov_len = packet.size()};
-        Control control;
-        msghdr message{};
-        message.msg_name = &from;
-        message.msg_namelen = sizeof(from);
-        message.msg_iov = &data;
-        message.msg_iovlen = 1;
-        message.msg_control = control.bytes.data();
-        message.msg_controllen = control.bytes.size();
-        const auto size = recvmsg(socket_.get(), &message, MSG_DONTWAIT);
+        Message message(packet);
+        const auto size = recvmsg(socket_.get(), &message.header, MSG_DONTWAIT);
         if (size < 0) {
             return changed;  // no more, or an error that was about a packet we sent
         }
         const auto echo = parse_echo_reply(std::span(packet).first(static_cast<std::size_t>(size)));
-        const auto device = receiving_device(message);
+        const auto device = receiving_device(message.header);
         if (echo && device && echo->identifier == identifier_) {
-            const Probe probe{.address = Ipv4Address::from_wire(from.sin_addr.s_addr),
+            const Probe probe{.address = Ipv4Address::from_wire(message.peer.sin_addr.s_addr),
                               .ifindex = *device,
                               .sequence = echo->sequence,
                               .nonce = echo->nonce};
@@ -190,27 +202,18 @@ bool AdjacencyProber::read_answers() {
 // One that cannot be sent (the device went, a firewall refuses it) will be missed as one that is lost on its way.
 void AdjacencyProber::send(const Probe& probe) const {
     auto request = echo_request({.identifier = identifier_, .sequence = probe.sequence, .nonce = probe.nonce});
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_addr.s_addr = probe.address.wire();
-    iovec data{.iov_base = request.data(), .iov_len = request.size()};
-    Control control;
-    msghdr message{};
-    message.msg_name = &to;
-    message.msg_namelen = sizeof(to);
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control.bytes.data();
-    message.msg_controllen = control.bytes.size();
+    Message message(request);
+    message.peer.sin_family = AF_INET;
+    message.peer.sin_addr.s_addr = probe.address.wire();
     in_pktinfo info{};
     info.ipi_ifindex = static_cast<int>(probe.ifindex);
     info.ipi_spec_dst.s_addr = source_.wire();
-    cmsghdr* part = CMSG_FIRSTHDR(&message);
+    cmsghdr* part = CMSG_FIRSTHDR(&message.header);
     part->cmsg_level = IPPROTO_IP;
     part->cmsg_type = IP_PKTINFO;
     part->cmsg_len = CMSG_LEN(sizeof(info));
     std::memcpy(CMSG_DATA(part), &info, sizeof(info));
-    if (sendmsg(socket_.get(), &message, MSG_DONTROUTE | MSG_DONTWAIT) < 0) {
+    if (sendmsg(socket_.get(), &message.header, MSG_DONTROUTE | MSG_DONTWAIT) < 0) {
         log::debug("probe of {} on device {}: {}", probe.address, probe.ifindex,
                    std::generic_category().message(errno));
     }
