@@ -5,16 +5,18 @@
 #
 # scripts/bench.sh direct [OPTIONS]: the same between adjacent nodes, beside flannel's host-gw backend.
 # scripts/bench.sh local [OPTIONS]: the same between two pods of one node, beside the bridge.
+# scripts/bench.sh snat [OPTIONS]: from a pod to a host outside the cluster, beside flannel's MASQUERADE --random-fully and
+# conntrack; with serviceCIDRs configured, and without them ("promoted").
 #
 # scripts/bench.sh guard [OPTIONS]: a flood of spoofed VXLAN packets into a node with the XDP guard in the driver, with the
-# generic one, and with the checks at tc alone. Runs as root, in network namespaces of its own, as both do.
+# generic one, and with the checks at tc alone. Runs as root, in network namespaces of its own, as all do.
 #
-# Of overlay, direct and local:
+# Of overlay, direct, local and snat:
 #   --rounds N         interleaved rounds (default 5)
 #   --seconds S        length of one measurement (default 1)
 #   --quick            3 rounds of 0.4 s: a first look, with wide scatter
 #   --services A,B,..  numbers of kube-proxy services for connect-request-close (default 0,1000,5000; 0 but for overlay)
-#   --setups A,B,..    of raw, flannel, podlane (default all)
+#   --setups A,B,..    of raw, flannel, podlane, promoted (default all that the benchmark has)
 #   --json FILE        every single value, medians, ratios and floors
 # Of guard:
 #   --rounds N         interleaved rounds (default 5)
@@ -26,7 +28,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 case ${1:-} in
-overlay | direct | local)
+overlay | direct | local | snat)
   # shellcheck source=test/bench/overlay.sh
   source "$project_dir/test/bench/overlay.sh"
   overlay_main "$@"
@@ -41,6 +43,6 @@ guard)
   print_help
   ;;
 *)
-  usage_error "say which benchmark: overlay, direct, local or guard"
+  usage_error "say which benchmark: overlay, direct, local, snat or guard"
   ;;
 esac

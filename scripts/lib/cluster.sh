@@ -3,6 +3,7 @@
 # Podlane nodes in network namespaces, one agent each, fed by one state file. Sourced after cni.sh; the caller sets
 #   cluster_prefix   in front of the names of all namespaces
 #   agent_mode       overlay.mode of the agents started from now on (default vxlan)
+#   agent_service_cidrs   serviceCIDRs of the agents started from now on (default none)
 #   agent_xdp        underlay.xdp of the agents started from now on (default auto)
 #   cluster_dir      everything that is on disk: agent.yaml, agent.log, agent.pid, run/ and bpf/ per node, cluster.yaml
 # A node's eth0, the underlay, is the caller's.
@@ -34,6 +35,7 @@ runDir: $cluster_dir/$node/run
 bpffs: $cluster_dir/$node/bpf/podlane
 state: {source: file, file: $cluster_dir/cluster.yaml}
 clusterCIDRs: [10.244.0.0/16]
+serviceCIDRs: [${agent_service_cidrs:-}]
 underlay: {device: eth0, xdp: ${agent_xdp:-auto}}
 overlay: {mode: ${agent_mode:-vxlan}}
 listen: ""

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034 # variables are shared with the scripts that source this
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the scripts that source this
 # SPDX-License-Identifier: Apache-2.0
 # What the benchmarks share. Sourced by them, after scripts/lib/common.sh.
 
@@ -19,6 +19,51 @@ keep_cpus_awake() {
     exec {latency_fd}>/dev/cpu_dma_latency
     printf '\0\0\0\0' >&"$latency_fd"
   fi
+}
+
+# take_options "NAME..." OPTIONS...: `--NAME VALUE` sets $NAME; --quick is the benchmark's own quick_options.
+take_options() {
+  local known=" $1 " name
+  shift
+  while (($# > 0)); do
+    case $1 in
+    --quick) quick_options ;;
+    -h | --help) print_help && exit 0 ;;
+    *)
+      name=${1#--}
+      [[ $1 =~ ^--[a-z]+$ && $known == *" $name "* ]] || usage_error "unknown option $1"
+      (($# >= 2)) || usage_error "$1 needs a value"
+      printf -v "$name" %s "$2"
+      shift
+      ;;
+    esac
+    shift
+  done
+}
+
+# Of the options that every benchmark has.
+check_common_options() {
+  [[ $rounds =~ ^[1-9][0-9]{0,2}$ ]] || usage_error "--rounds $rounds: not a number from 1 to 999"
+  if [[ -n $json ]]; then
+    : >>"$json" || die "cannot write $json"
+  fi
+}
+
+# bench_begin SWEEP PROGRAM...: alone on the machine, as far as that is ours to say; builds; SWEEP now, and at the end
+# however it comes. Takes the load first, before the build adds to it.
+bench_begin() {
+  local sweep=$1
+  shift
+  require_root
+  take_bench_lock
+  load_before=$(cut -d ' ' -f 1 /proc/loadavg)
+  build_programs "$@"
+  # The name of a function.
+  # shellcheck disable=SC2064
+  trap "$sweep" EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  "$sweep"
 }
 
 progress() {

@@ -23,30 +23,13 @@ for bench_part in netns cni cluster; do
   source "$project_dir/scripts/lib/$bench_part.sh"
 done
 
+quick_options() { rounds=3 packets=200000; }
+
 parse_guard_options() {
-  rounds=5 packets=1000000 json_file=''
-  while (($# > 0)); do
-    case $1 in
-    --quick) rounds=3 packets=200000 ;;
-    --rounds | --packets | --json)
-      (($# >= 2)) || usage_error "$1 needs a value"
-      case $1 in
-      --rounds) rounds=$2 ;;
-      --packets) packets=$2 ;;
-      --json) json_file=$2 ;;
-      esac
-      shift
-      ;;
-    -h | --help) print_help && exit 0 ;;
-    *) usage_error "unknown option $1" ;;
-    esac
-    shift
-  done
-  [[ $rounds =~ ^[1-9][0-9]{0,2}$ ]] || usage_error "--rounds $rounds: not a number from 1 to 999"
+  rounds=5 packets=1000000 json=''
+  take_options 'rounds packets json' "$@"
+  check_common_options
   [[ $packets =~ ^[1-9][0-9]{2,8}$ ]] || usage_error "--packets $packets: not a number from 100 to 999999999"
-  if [[ -n $json_file ]]; then
-    : >>"$json_file" || die "cannot write $json_file"
-  fi
 }
 
 guard_forger_ns() { echo "$cluster_prefix-forger-$1"; }
@@ -136,14 +119,7 @@ guard_measure() {
 guard_main() {
   local round form way number
   parse_guard_options "$@"
-  require_root
-  take_bench_lock
-  load_before=$(cut -d ' ' -f 1 /proc/loadavg)
-  build_programs flood podlane-agent agentctl
-  trap guard_sweep EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-  guard_sweep
+  bench_begin guard_sweep flood podlane-agent agentctl
   guard_set_up
   keep_cpus_awake
   for ((round = 1; round <= rounds; round++)); do
@@ -159,5 +135,5 @@ guard_main() {
   done
   progress ''
   python3 "$project_dir/test/bench/report_guard.py" --rounds "$rounds" --load "$load_before" \
-    ${json_file:+--json "$json_file"} "$cluster_dir/results"
+    ${json:+--json "$json"} "$cluster_dir/results"
 }

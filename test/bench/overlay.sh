@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the script that sources this
 # SPDX-License-Identifier: Apache-2.0
-# `scripts/bench.sh overlay`, `direct` and `local`: brings the set-ups up beside each other, measures them in turn, hands
+# `scripts/bench.sh overlay`, `direct`, `local` and `snat`: brings the set-ups up beside each other, measures them in turn, hands
 # over to report.py. Sourced by scripts/bench.sh.
 
 # shellcheck source=test/bench/common.sh
@@ -10,7 +10,7 @@ traffic_program=$bin_dir/traffic
 server_cpus=(0 1)
 first_port=7000
 
-for bench_part in scripts/lib/{netns,cni,cluster}.sh test/bench/setup_{raw,flannel,podlane}.sh; do
+for bench_part in scripts/lib/{netns,cni,cluster}.sh test/bench/setup_{raw,flannel,podlane,promoted}.sh; do
   # shellcheck source=/dev/null
   source "$project_dir/$bench_part"
 done
@@ -34,8 +34,10 @@ direct_metrics=(
   'crr_services_0   crr     0  offloads'
 )
 local_metrics=("${direct_metrics[@]}")
+snat_metrics=("${direct_metrics[@]}")
 
-# What each benchmark compares: where the server's pod is, and how the nodes reach one another.
+# What each benchmark compares: where the server's pod is ("outside": no pod, but a host without a network of pods, in
+# the place of the second node), and how the nodes reach one another.
 choose_benchmark() {
   benchmark=$1 services=0 setups=raw,flannel,podlane server_node=2
   flannel_backend=host-gw flannel_mtu=1500 agent_mode=host-gw
@@ -45,62 +47,49 @@ choose_benchmark() {
     flannel_backend=vxlan flannel_mtu=1450 agent_mode=vxlan
     ;;
   local) setups=flannel,podlane server_node=1 ;;
+  snat)
+    setups=raw,flannel,podlane,promoted server_node=outside
+    flannel_backend=vxlan flannel_mtu=1450 agent_mode=vxlan
+    ;;
   esac
   local -n chosen=${benchmark}_metrics
   metrics=("${chosen[@]}")
 }
 
+quick_options() { rounds=3 seconds=0.4; }
+
 parse_overlay_options() {
-  rounds=5 seconds=1 json_file=''
-  while (($# > 0)); do
-    case $1 in
-    --quick) rounds=3 seconds=0.4 ;;
-    --rounds | --seconds | --services | --setups | --json)
-      (($# >= 2)) || usage_error "$1 needs a value"
-      case $1 in
-      --rounds) rounds=$2 ;;
-      --seconds) seconds=$2 ;;
-      --services) services=$2 ;;
-      --setups) setups=$2 ;;
-      --json) json_file=$2 ;;
-      esac
-      shift
-      ;;
-    -h | --help) print_help && exit 0 ;;
-    *) usage_error "unknown option $1" ;;
-    esac
-    shift
-  done
+  rounds=5 seconds=1 json=''
+  take_options 'rounds seconds services setups json' "$@"
+  check_common_options
   check_overlay_options
 }
 
 check_overlay_options() {
   local setup
-  [[ $rounds =~ ^[1-9][0-9]{0,2}$ ]] || usage_error "--rounds $rounds: not a number from 1 to 999"
   [[ $seconds =~ ^[0-9]{1,3}(\.[0-9]+)?$ && $seconds =~ [1-9] ]] || usage_error "--seconds $seconds: not a length of time"
   [[ $services =~ ^[0-9]{1,5}(,[0-9]{1,5})*$ ]] || usage_error "--services $services: not numbers with commas"
   IFS=, read -ra service_counts <<<"$services"
   IFS=, read -ra setup_names <<<"$setups"
   for setup in "${setup_names[@]}"; do
-    [[ $setup =~ ^(raw|flannel|podlane)$ ]] || usage_error "--setups: no set-up is called '$setup'"
+    [[ $setup =~ ^(raw|flannel|podlane)$ || $benchmark-$setup == snat-promoted ]] ||
+      usage_error "--setups: no set-up is called '$setup'"
   done
   ((${#setup_names[@]} > 0)) || usage_error "--setups names none"
-  if [[ -n $json_file ]]; then
-    : >>"$json_file" || die "cannot write $json_file"
-  fi
 }
 
 # The namespaces of a benchmark, also of one that was killed, its processes, and its files.
 sweep() {
-  local namespace pidfile setup
+  local namespace namespaces pidfile setup
   for pidfile in "$bench_dir"/servers/*.pid; do
     stop_daemon "$pidfile" "$traffic_program"
   done
-  for setup in raw flannel podlane; do
+  for setup in raw flannel podlane promoted; do
     "${setup}_down"
-  done
-  for namespace in "${raw_namespaces[@]}" "${flannel_namespaces[@]}" "${podlane_namespaces[@]}"; do
-    ns_delete "$namespace"
+    namespaces="${setup}_namespaces[@]"
+    for namespace in "${!namespaces}"; do
+      ns_delete "$namespace"
+    done
   done
   rm -rf "$bench_dir"
 }
@@ -116,6 +105,18 @@ set_up_all() {
       ns_daemon "${!server_ns}" "$pidfile" "$bench_dir/servers/log" "$traffic_program" server \
         --address "${!address}" --port "$((first_port + cpu))" --cpu "$cpu"
     done
+  done
+}
+
+# One server takes all connections, and every translation meets it with a port that it has seen before: a tuple that it
+# keeps in TIME_WAIT costs a second, since neither sequence numbers nor timestamps of the next connection need be higher.
+# With many servers that is rare.
+forget_closed_connections() {
+  local setup server_ns
+  [[ $server_node == outside ]] || return 0
+  for setup in "${setup_names[@]}"; do
+    server_ns=${setup}_server_ns
+    in_ns "${!server_ns}" sysctl -qw net.ipv4.tcp_max_tw_buckets=0
   done
 }
 
@@ -140,14 +141,22 @@ underlay_mode() {
   sleep 0.3
 }
 
+# The namespaces of a set-up's nodes, in $nodes: a host outside is none.
+nodes_of() {
+  local namespaces="$1_underlay_ns[@]"
+  nodes=("${!namespaces}")
+  [[ $server_node != outside ]] || nodes=("${nodes[0]}")
+}
+
 # load_services COUNT: kube-proxy's rules on every node that has kube-proxy; flannel's own rules stay.
 load_services() {
-  local setup namespaces namespace index
+  local setup nodes namespace index
   python3 "$project_dir/test/bench/kube_proxy_rules.py" "$1" >"$bench_dir/rules"
   for setup in "${setup_names[@]}"; do
     [[ $setup != raw ]] || continue
-    namespaces="${setup}_underlay_ns[@]" index=0
-    for namespace in "${!namespaces}"; do
+    nodes_of "$setup"
+    index=0
+    for namespace in "${nodes[@]}"; do
       index=$((index + 1))
       in_ns "$namespace" iptables-restore <"$bench_dir/rules"
       if [[ $setup == flannel ]]; then
@@ -212,8 +221,8 @@ measure_services() {
 
 report() {
   local arguments=(--benchmark "$benchmark" --rounds "$rounds" --seconds "$seconds" --load "$load_before")
-  if [[ -n $json_file ]]; then
-    arguments+=(--json "$json_file")
+  if [[ -n $json ]]; then
+    arguments+=(--json "$json")
   fi
   progress ''
   python3 "$project_dir/test/bench/report.py" "${arguments[@]}" "$bench_dir/results"
@@ -221,23 +230,17 @@ report() {
 
 # overlay_main BENCHMARK OPTIONS...
 overlay_main() {
+  local programs
   choose_benchmark "$1"
   shift
   parse_overlay_options "$@"
-  require_root
-  take_bench_lock
-  # Before the build, which is a load of our own.
-  load_before=$(cut -d ' ' -f 1 /proc/loadavg)
-  if [[ ,$setups, == *,podlane,* ]]; then
-    build_programs traffic podlane-agent podlane agentctl
-  else
-    build_programs traffic
+  programs=(traffic)
+  if [[ ,$setups, =~ ,(podlane|promoted), ]]; then
+    programs+=(podlane-agent podlane agentctl)
   fi
-  trap sweep EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-  sweep
+  bench_begin sweep "${programs[@]}"
   set_up_all
+  forget_closed_connections
   keep_cpus_awake
   measure_metrics
   measure_services

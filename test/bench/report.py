@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turns the values of `scripts/bench.sh overlay`, `direct` or `local` into medians, ratios and a table; marks what is below its floor.
+"""Turns the values of `scripts/bench.sh overlay`, `direct`, `local` or `snat` into medians, ratios and a table; marks what is below its floor.
 
 Input: one line a measurement, separated by tabs: metric, set-up, round, what `traffic --json` printed.
 """
@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 
 SETUPS = ("raw", "flannel", "podlane")
+# A set-up of `snat` alone, for information: it has no floors.
+PROMOTED = "promoted"
 # Load average per CPU above which other work disturbs the measurement.
 BUSY = 0.25
 
@@ -52,9 +54,16 @@ OVERLAY_METRICS = {
     "crr_services_1000": Metric("connect-request-close, 1,000 services", 3.5),
     "crr_services_5000": Metric("connect-request-close, 5,000 services", 10.0),
 }
+SNAT_METRICS = {
+    "rr_same_cpu": Metric("TCP request/response, same CPU", 1.15),
+    "rr_across_cpus": Metric("TCP request/response, across CPUs"),
+    "stream_tso": Metric("TCP stream, TSO"),
+    "udp_64": Metric("UDP, 64 bytes", 1.3),
+    "crr_services_0": Metric("connect-request-close", 1.25),
+}
 
 
-BENCHMARKS = {"overlay": OVERLAY_METRICS, "direct": DIRECT_METRICS, "local": LOCAL_METRICS}
+BENCHMARKS = {"overlay": OVERLAY_METRICS, "direct": DIRECT_METRICS, "local": LOCAL_METRICS, "snat": SNAT_METRICS}
 
 
 def metric_of(name: str, known: dict[str, Metric]) -> Metric:
@@ -107,6 +116,7 @@ class Series:
             "podlaneByFlannel": self.ratio("podlane", "flannel"),
             "podlaneByRaw": self.ratio("podlane", "raw"),
             "flannelByRaw": self.ratio("flannel", "raw"),
+            "promotedByFlannel": self.ratio(PROMOTED, "flannel"),
             "floorByFlannel": self.metric.floor_flannel,
             "floorByRaw": self.metric.floor_raw,
             "belowFloor": bool(self.misses()),
@@ -147,18 +157,21 @@ def ratio_cell(ratio: float | None, floor: float | None) -> str:
 
 
 def print_table(series_list: list[Series]) -> None:
-    row = "{:<39} {:>9} {:>9} {:>9}  {:<14} {:>13} {:>13} {:>13}"
-    print(row.format("", "raw", "flannel", "podlane", "", "x flannel", "x raw", "flannel x raw"))
+    promoted = [PROMOTED] if any(PROMOTED in series.values for series in series_list) else []
+    setups = [*SETUPS, *promoted]
+    row = "{:<39}" + " {:>9}" * len(setups) + "  {:<14} {:>13} {:>13} {:>13}" + "  {:>18}" * len(promoted)
+    print(row.format("", *setups, "", "x flannel", "x raw", "flannel x raw", *(f"{name} x flannel" for name in promoted)))
     for series in series_list:
         metric = series.metric
         print(
             row.format(
                 metric.title,
-                *(value_cell(series.median(setup)) for setup in SETUPS),
+                *(value_cell(series.median(setup)) for setup in setups),
                 series.unit,
                 ratio_cell(series.ratio("podlane", "flannel"), metric.floor_flannel),
                 ratio_cell(series.ratio("podlane", "raw"), metric.floor_raw),
                 ratio_cell(series.ratio("flannel", "raw"), None),
+                *(ratio_cell(series.ratio(name, "flannel"), None) for name in promoted),
             ).rstrip()
         )
 

@@ -5,7 +5,8 @@
 #   pod eth0 -- cni0 - route - flannel.1 - eth0 192.168.56.1 ---- 192.168.56.2 eth0 - flannel.1 - route - cni0 -- eth0 pod
 #
 # Per peer one route over <podCIDR>.0, one neighbour and one FDB entry, all permanent; no learning. With $flannel_backend
-# host-gw (pods' MTU is the wire's then) per peer one route via the peer.
+# host-gw (pods' MTU is the wire's then) per peer one route via the peer. With $server_node outside the second one is a
+# host without flannel; what pods send to it is masqueraded.
 
 flannel_client_ns=$bench_prefix-flannel-pod1
 flannel_server_ns=$bench_prefix-flannel-pod2
@@ -88,9 +89,13 @@ flannel_up() {
   done
   ns_join "${flannel_underlay_ns[0]}" 192.168.56.1/24 "${flannel_underlay_ns[1]}" 192.168.56.2/24
   flannel_node 1 2
-  flannel_node 2 1
   flannel_pod 1 "$flannel_client_ns" >/dev/null
-  flannel_server_address=$(flannel_pod "$server_node" "$flannel_server_ns")
+  if [[ $server_node == outside ]]; then
+    flannel_server_ns=${flannel_underlay_ns[1]} flannel_server_address=192.168.56.2
+  else
+    flannel_node 2 1
+    flannel_server_address=$(flannel_pod "$server_node" "$flannel_server_ns")
+  fi
 }
 
 # Namespaces take everything with them; host-local's files lie in the benchmark's folder.
