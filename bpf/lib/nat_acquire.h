@@ -25,6 +25,15 @@ static __always_inline struct nat_request *nat_current(void)
 	return bpf_map_lookup_elem(&nat_scratch, &zero);
 }
 
+/* Whether the request may have the tuple of that flow. */
+static __always_inline bool nat_may_take(const struct nat_request *request,
+					 const struct flow_key *holder,
+					 const struct nat_entry *entry)
+{
+	return nat_is_expired(holder, entry, request->now) ||
+	       (request->in_need && nat_is_dispensable(holder, entry, request->now));
+}
+
 /* Takes the tuple over when the flow that has it is over, or when it was left behind. */
 static __noinline enum nat_try nat_take_over(struct nat_request *request)
 {
@@ -44,7 +53,7 @@ static __noinline enum nat_try nat_take_over(struct nat_request *request)
 	}
 	entry = bpf_map_lookup_elem(&nat_by_flow, &holder);
 	if (entry && nat_leads_to(entry, &request->reply)) {
-		if (!nat_is_expired(&holder, entry, request->now))
+		if (!nat_may_take(request, &holder, entry))
 			return NAT_TRY_BUSY;
 	} else {
 		if (nat_age(since, request->now) < NAT_CLAIM_TIME)
@@ -53,7 +62,7 @@ static __noinline enum nat_try nat_take_over(struct nat_request *request)
 	}
 	bpf_spin_lock(&claim->lock);
 	if (same_flow(&claim->flow, &holder) && claim->since == since &&
-	    (!entry || nat_is_expired(&holder, entry, request->now))) {
+	    (!entry || nat_may_take(request, &holder, entry))) {
 		claim->flow = request->flow;
 		claim->since = request->now;
 		won = true;
@@ -144,11 +153,14 @@ static __noinline bool nat_bring_back(const struct flow_key *flow, struct nat_en
 	return ours;
 }
 
-/* An expired translation that nobody took is as good as new. DROP_NONE: `entry` may be used. */
-static __always_inline enum drop_reason nat_revive(const struct nat_request *request,
-						   struct nat_entry *entry)
+/* An expired translation that nobody took is as good as new, and so is one that a SYN opens again.
+ * DROP_NONE: `entry` may be used. */
+static __always_inline enum drop_reason
+nat_revive(const struct nat_request *request, const struct packet *packet, struct nat_entry *entry)
 {
-	if (likely(nat_is_alive(&request->flow, entry, request->now)) ||
+	bool opens_again = packet->kind == PACKET_OPENING && nat_is_closed(&request->flow, entry);
+
+	if (likely(nat_is_alive(&request->flow, entry, request->now) && !opens_again) ||
 	    nat_bring_back(&request->flow, entry, request->now))
 		return DROP_NONE;
 	return DROP_NAT_CLAIM_LOST;

@@ -21,6 +21,7 @@ struct nat_request {
 	struct nat_reply_key reply;
 	__u64 now;
 	__u8 flags;   /* enum nat_flag, bits */
+	__u8 in_need; /* ports are short: take those of flows that are as good as over */
 	__u8 adopted; /* the claim was the flow's before: not ours to give back */
 };
 

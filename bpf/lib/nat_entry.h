@@ -67,6 +67,23 @@ static __always_inline bool nat_is_expired(const struct flow_key *flow,
 	return nat_idle(entry, now) >= nat_timeout(flow, entry);
 }
 
+/*
+ * A connection that both sides closed is kept for their last words, which nobody needs for long:
+ * where ports are short it may be taken over so soon after. More than the shortest time after which
+ * a FIN is sent again (Linux: 200 ms). Nothing but a SYN can bring it back, and that takes the
+ * claim's lock; whatever else follows may leave by a tuple that is another flow's by then, as it
+ * might have been delayed on its way.
+ */
+#define NAT_LINGER (NAT_SECOND / 4)
+
+static __always_inline bool nat_is_dispensable(const struct flow_key *flow,
+					       const struct nat_entry *entry, __u64 now)
+{
+	return flow->protocol == IPPROTO_TCP &&
+	       (entry->pod_seen & entry->remote_seen & NAT_SEEN_FIN) &&
+	       nat_idle(entry, now) >= NAT_LINGER;
+}
+
 static __always_inline void nat_refresh(struct nat_entry *entry, __u64 now)
 {
 	if (nat_idle(entry, now) >= NAT_REFRESH)
@@ -82,6 +99,16 @@ static __always_inline __u8 nat_seen_in(const struct packet *packet)
 	if (packet->tcp_flags & TCP_RST)
 		seen |= NAT_SEEN_RST;
 	return seen;
+}
+
+/* Nothing prolongs what is over; that it is over is noted to the moment. */
+static __always_inline void nat_keep(const struct flow_key *flow, struct nat_entry *entry,
+				     bool was_closed, __u64 now)
+{
+	if (!nat_is_closed(flow, entry))
+		nat_refresh(entry, now);
+	else if (!was_closed)
+		entry->last_seen = now;
 }
 
 /*
@@ -107,8 +134,7 @@ static __always_inline void nat_track_from_pod(const struct flow_key *flow, stru
 		if ((entry->pod_seen | seen) != entry->pod_seen)
 			entry->pod_seen |= seen;
 	}
-	if (!was_closed || !nat_is_closed(flow, entry))
-		nat_refresh(entry, now);
+	nat_keep(flow, entry, was_closed, now);
 }
 
 /* A packet of the remote's. Only of a TCP connection does it keep the translation: anybody can send
@@ -123,8 +149,8 @@ static __always_inline void nat_track_to_pod(const struct flow_key *flow, struct
 		return;
 	if ((entry->remote_seen | seen) != entry->remote_seen)
 		entry->remote_seen |= seen;
-	if (packet->flow.protocol == IPPROTO_TCP && (!was_closed || !nat_is_closed(flow, entry)))
-		nat_refresh(entry, now);
+	if (packet->flow.protocol == IPPROTO_TCP)
+		nat_keep(flow, entry, was_closed, now);
 }
 
 #endif

@@ -85,7 +85,7 @@ static __always_inline int nat_send_translated(struct __sk_buff *skb, const stru
 	enum drop_reason drop;
 
 	if (likely(entry)) {
-		drop = nat_revive(request, entry);
+		drop = nat_revive(request, packet, entry);
 	} else {
 		drop = nat_claim_tuple(request);
 		entry = bpf_map_lookup_elem(&nat_by_flow, &request->flow);

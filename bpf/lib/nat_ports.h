@@ -14,6 +14,9 @@
 /* Counts may be wrong by what other CPUs do: the emptiest block, and if it is full, the next. */
 #define NAT_BLOCK_TRIES 2
 
+/* Added to a number of free ports, which may seem to be below zero. */
+#define NO_PORT_FREE (1U << 20)
+
 /* Too large for the stack. */
 static const struct nat_ports no_ports = {};
 
@@ -47,12 +50,13 @@ static __always_inline struct nat_ports *nat_ports_towards(const struct nat_repl
 }
 
 /*
- * The block with the most free ports, from a random one on. What is compared carries its block
- * along, so that the verifier has one unknown number to follow and not a path for each block.
+ * The block with the most free ports; of several one at random. Where it has none the request is in
+ * need. What is compared carries its distance from a random block along, so that the verifier has
+ * one unknown number to follow and not a path for each block.
  */
 __noinline int nat_emptiest_block(void)
 {
-	const struct nat_request *request = nat_current();
+	struct nat_request *request = nat_current();
 	const struct nat_ports *ports = request ? nat_ports_towards(&request->reply) : NULL;
 	__u32 start = bpf_get_prandom_u32();
 	__u64 best = 0;
@@ -66,12 +70,13 @@ __noinline int nat_emptiest_block(void)
 		if (i >= config.nat.block_count)
 			break;
 		block = (start + i) % config.nat.block_count & (NAT_BLOCKS_MAX - 1);
-		found = nat_ports_in_block(block) + (1U << 20);
-		found = (found - ports->used[block]) << 8 | block;
+		found = nat_ports_in_block(block) + NO_PORT_FREE;
+		found = (found - ports->used[block]) << 8 | i;
 		if (found > best)
 			best = found;
 	}
-	return best & (NAT_BLOCKS_MAX - 1);
+	request->in_need = best >> 8 <= NO_PORT_FREE;
+	return (start + (best & (NAT_BLOCKS_MAX - 1))) % config.nat.block_count;
 }
 
 /* enum nat_try */

@@ -163,6 +163,29 @@ TEST_F(NatLife, SynOnAClosedTuple_OpensANewConnection) {
     lasts(syn, seconds(240));
 }
 
+TEST_F(NatLife, EndOfAConnection_IsNotedToTheMoment) {
+    establish();
+    const auto before = last_seen(syn);
+    pod_sends(fin);
+    EXPECT_EQ(last_seen(syn), before) << "not over yet, and written a moment ago";
+    remote_answers(remote_sends(ack, tcp_flag::fin | tcp_flag::ack));
+    EXPECT_GT(last_seen(syn), before);
+}
+
+TEST_F(NatLife, SynOnAClosedTupleThatAnotherFlowTook_IsNotTranslatedByIt) {
+    establish();
+    pod_sends(fin);
+    remote_answers(remote_sends(ack, tcp_flag::fin | tcp_flag::ack));
+    age(syn, seconds(1));
+    auto replies = map<spec::nat_by_reply>();
+    for (auto [key, claim] : must(replies.entries())) {
+        claim.flow.pod_address = db_ip.wire();
+        must(replies.update(key, claim));
+    }
+    EXPECT_TRUE(drops(from_web, bytes(syn), DROP_NAT_CLAIM_LOST));
+    EXPECT_TRUE(drops(underlay_out, bytes(forwarded(syn)), DROP_NAT_CLAIM_LOST));
+}
+
 TEST_F(NatLife, ReplyToWhatIsOver_IsTheHosts) {
     const Frame datagram = web_sends(Udp{kept_port, 4000});
     pod_sends(datagram);

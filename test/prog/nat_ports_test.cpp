@@ -20,8 +20,21 @@ Frame flow(std::size_t number, Ipv4Address to = outside_ip) {
     return from_pod(sender, to, Udp{static_cast<std::uint16_t>(30000 + number), 4000});
 }
 
+Frame connection(std::size_t number, std::uint8_t flags = tcp_flag::syn) {
+    const Pod& sender = pod(senders[number % senders.size()]);
+    return from_pod(sender, outside_ip, Tcp{static_cast<std::uint16_t>(30000 + number), 80, flags});
+}
+
 class NatPorts : public NatTest {
 protected:
+    // Opens a connection, and has both sides close it.
+    static void open_and_close(std::size_t number) {
+        const std::uint16_t port = leaves(connection(number));
+        leaves(connection(number, tcp_flag::fin | tcp_flag::ack));
+        const Frame last = outside_sends(n1_ip, Tcp{80, port, tcp_flag::fin | tcp_flag::ack});
+        EXPECT_EQ(node().run(underlay_in, bytes(last)).verdict, Verdict::redirect);
+        node().forget_counters();
+    }
     // Opens so many flows, each of which must get a port; returns the ports.
     static std::multiset<std::uint16_t> open(std::size_t count, Ipv4Address to = outside_ip) {
         std::multiset<std::uint16_t> ports;
@@ -100,6 +113,39 @@ TEST_F(NatPorts, ExpiredTranslation_IsTakenOverInPlace) {
     EXPECT_EQ(translations(), nat_range.size());
     EXPECT_EQ(claims(), nat_range.size());
     EXPECT_EQ(flows_of(web_ip) + flows_of(db_ip) + flows_of(small_ip), static_cast<std::int64_t>(nat_range.size()));
+}
+
+TEST_F(NatPorts, ClosedConnections_MakeWayForNewOnesAsSoonAsNothingElseIsFree) {
+    for (std::size_t i = 0; i < nat_range.size(); ++i) {
+        open_and_close(i);
+        age(connection(i), std::chrono::seconds(1));
+    }
+    EXPECT_EQ(translations(), nat_range.size()) << "none before the range was used up";
+    std::set<std::uint16_t> ports;
+    for (std::size_t i = 0; i < nat_range.size() / 2; ++i) {
+        ports.insert(leaves(connection(100 + i)));
+    }
+    EXPECT_EQ(ports.size(), nat_range.size() / 2) << "each its own";
+    EXPECT_EQ(translations(), nat_range.size());
+    EXPECT_EQ(claims(), nat_range.size());
+    EXPECT_EQ(flows_of(web_ip) + flows_of(db_ip) + flows_of(small_ip), static_cast<std::int64_t>(nat_range.size()));
+}
+
+TEST_F(NatPorts, ConnectionThatIsNotOverOnBothSides_OrOnlyJust_IsNotTakenOver) {
+    for (std::size_t i = 0; i < nat_range.size(); ++i) {
+        if (i % 2 == 0) {
+            open_and_close(i);
+            age(connection(i), std::chrono::seconds(-100));  // this very moment, however slow the machine
+        } else {
+            leaves(connection(i));
+            leaves(connection(i, tcp_flag::fin | tcp_flag::ack));
+            age(connection(i), std::chrono::seconds(200));
+        }
+    }
+    for (std::size_t i = 0; i < 50; ++i) {
+        EXPECT_TRUE(drops(underlay_out, bytes(forwarded(connection(100 + i))), DROP_NAT_PORTS_EXHAUSTED));
+    }
+    EXPECT_EQ(translations(), nat_range.size());
 }
 
 TEST_F(NatPorts, ClaimWithoutAFlow_IsTakenOverOnceItIsOld) {
