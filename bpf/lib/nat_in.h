@@ -24,16 +24,6 @@ static __always_inline bool nat_may_be_reply(struct __sk_buff *skb)
 	return ip->protocol == IPPROTO_ICMP || ip->protocol == IPPROTO_SCTP;
 }
 
-static __always_inline int nat_deliver(struct __sk_buff *skb, const struct packet *packet,
-				       __be32 address)
-{
-	const struct pod_endpoint *pod = bpf_map_lookup_elem(&pods_by_ipv4, &address);
-
-	if (!pod)
-		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_PACKET_WRITE_FAILED);
-	return deliver_to_pod(skb, DIRECTION_FROM_UNDERLAY, pod, packet->tos);
-}
-
 static __always_inline enum forward_path nat_path_of(__u8 flags)
 {
 	if (flags & NAT_FLAG_HOST)
@@ -41,22 +31,35 @@ static __always_inline enum forward_path nat_path_of(__u8 flags)
 	return flags & NAT_FLAG_STACK ? PATH_OUTSIDE_TO_STACK : PATH_OUTSIDE_TO_POD;
 }
 
+/* Of what was translated back. */
+static __always_inline int nat_deliver(struct __sk_buff *skb, const struct packet *packet,
+				       enum forward_path path, const struct pod_endpoint *pod)
+{
+	if (path != PATH_OUTSIDE_TO_POD || !pod)
+		return VERDICT_PASS;
+	return deliver_to_pod(skb, DIRECTION_FROM_UNDERLAY, pod, packet->tos);
+}
+
 static __always_inline int nat_receive_fragment(struct __sk_buff *skb, const struct packet *packet)
 {
 	const struct nat_fragment *first = nat_find_fragment(packet);
+	const struct pod_endpoint *pod;
 	enum forward_path path;
 	__be32 address;
 
 	if (!first)
 		return VERDICT_PASS;
 	address = first->address;
+	pod = bpf_map_lookup_elem(&pods_by_ipv4, &address);
 	path = nat_path_of(first->flags);
 	if (path == PATH_OUTSIDE_TO_POD && packet->ttl <= 1)
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_TTL_EXPIRED);
+	if (path == PATH_OUTSIDE_TO_POD && !pod)
+		return hand_over(skb, DIRECTION_FROM_UNDERLAY, HANDOVER_NO_POD);
 	count_path(skb, path);
 	if (!nat_rewrite_fragment(skb, NAT_END_DESTINATION, address))
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_REWRITE_FAILED);
-	return path == PATH_OUTSIDE_TO_POD ? nat_deliver(skb, packet, address) : VERDICT_PASS;
+	return nat_deliver(skb, packet, path, pod);
 }
 
 /* The flow that the packet answers, if its translation holds. An expired one is left to whoever
@@ -85,6 +88,7 @@ static __always_inline int nat_receive_flow(struct __sk_buff *skb, const struct 
 	struct flow_key flow = {};
 	__u64 now = bpf_ktime_get_ns();
 	struct nat_entry *entry = nat_find_answered(packet, now, &flow);
+	const struct pod_endpoint *pod;
 	enum forward_path path;
 
 	if (!entry)
@@ -92,7 +96,8 @@ static __always_inline int nat_receive_flow(struct __sk_buff *skb, const struct 
 	path = nat_path_of(entry->flags);
 	if (path == PATH_OUTSIDE_TO_POD && packet->ttl <= 1)
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_TTL_EXPIRED);
-	if (path == PATH_OUTSIDE_TO_POD && !bpf_map_lookup_elem(&pods_by_ipv4, &flow.pod_address))
+	pod = bpf_map_lookup_elem(&pods_by_ipv4, &flow.pod_address);
+	if (path == PATH_OUTSIDE_TO_POD && !pod)
 		return hand_over(skb, DIRECTION_FROM_UNDERLAY, HANDOVER_NO_POD);
 	nat_track_to_pod(&flow, entry, packet, now);
 	nat_record_fragment(packet, flow.pod_address, entry->flags, now);
@@ -101,8 +106,7 @@ static __always_inline int nat_receive_flow(struct __sk_buff *skb, const struct 
 	count_path(skb, path);
 	if (!nat_rewrite_in(skb, packet, &flow, entry))
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_REWRITE_FAILED);
-	return path == PATH_OUTSIDE_TO_POD ? nat_deliver(skb, packet, flow.pod_address)
-					   : VERDICT_PASS;
+	return nat_deliver(skb, packet, path, pod);
 }
 
 static __always_inline int nat_receive(struct __sk_buff *skb)
