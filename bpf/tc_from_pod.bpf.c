@@ -124,51 +124,84 @@ static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct pa
 	return hand_over(skb, DIRECTION_FROM_POD, handover);
 }
 
-static __always_inline int send_outside(struct __sk_buff *skb, const struct packet *packet,
-					const struct flow_key *sender,
-					const struct pod_endpoint *pod)
+/* A packet of a flow that has a translation: past the stack, unless it takes part in it. */
+static __always_inline int send_translated(struct __sk_buff *skb, const struct packet *packet,
+					   const struct flow_key *sender, struct nat_entry *entry)
 {
-	struct nat_request request = nat_request_for(sender);
-	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, sender);
 	struct nat_way way = {};
 	enum handover_reason handover;
 
-	if (entry ? entry->flags & NAT_FLAG_STACK : !nat_may_open(packet, sender))
+	if (entry->flags & NAT_FLAG_STACK)
 		return leave_to_stack(skb, packet, sender);
 	handover = nat_find_way(skb, packet, &way);
 	if (handover == HANDOVER_TOO_BIG)
 		return hand_over(skb, DIRECTION_FROM_POD, handover);
-	if (handover == HANDOVER_NONE && !entry)
-		request.reply.nat_address = nat_address_for(pod->egress_address, way.ifindex);
-	if (handover != HANDOVER_NONE || (!entry && !request.reply.nat_address))
+	if (handover != HANDOVER_NONE)
 		return leave_to_stack(skb, packet, sender);
-	return nat_send_translated(skb, packet, &request, entry, &way);
+	return nat_send_known(skb, packet, sender, entry, &way);
+}
+
+/* The first packet of a flow that may be translated at once. */
+static __always_inline int open_translated(struct __sk_buff *skb, const struct packet *packet,
+					   const struct flow_key *sender,
+					   const struct pod_endpoint *pod)
+{
+	struct nat_request request = nat_request_for(sender);
+	struct nat_way way = {};
+	enum handover_reason handover = nat_find_way(skb, packet, &way);
+
+	if (handover == HANDOVER_TOO_BIG)
+		return hand_over(skb, DIRECTION_FROM_POD, handover);
+	if (handover == HANDOVER_NONE)
+		request.reply.nat_address = nat_address_for(pod->egress_address, way.ifindex);
+	if (!request.reply.nat_address)
+		return leave_to_stack(skb, packet, sender);
+	return nat_send_new(skb, packet, &request, &way);
+}
+
+/*
+ * The flow's translation, or NULL. One that has begun lasts until it is over, also when the
+ * destination becomes a node's address or one that is reached untranslated meanwhile: the other end
+ * knows the flow by it.
+ */
+static __always_inline struct nat_entry *find_translation(const struct packet *packet,
+							  const struct flow_key *sender,
+							  const struct pod_endpoint *pod)
+{
+	if (!config.nat.enabled || !nat_is_plain(packet) || (pod->flags & POD_FLAG_NO_SNAT))
+		return NULL;
+	return bpf_map_lookup_elem(&nat_by_flow, sender);
 }
 
 static __always_inline int leave_node(struct __sk_buff *skb, const struct packet *packet,
-				      const struct pod_endpoint *pod, enum destination_kind kind)
+				      const struct flow_key *sender, const struct pod_endpoint *pod,
+				      enum destination_kind kind)
 {
-	struct flow_key sender = flow_key_from_pod(packet);
-
 	if (config.nat.enabled && kind == DESTINATION_OUTSIDE && nat_is_plain(packet) &&
-	    !(pod->flags & POD_FLAG_NO_SNAT))
-		return send_outside(skb, packet, &sender, pod);
-	return leave_to_stack(skb, packet, &sender);
+	    !(pod->flags & POD_FLAG_NO_SNAT) && nat_may_open(packet, sender))
+		return open_translated(skb, packet, sender, pod);
+	return leave_to_stack(skb, packet, sender);
 }
 
 static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct packet *packet,
 					const struct pod_endpoint *pod)
 {
 	struct flow_key sender = flow_key_from_pod(packet);
-	struct destination destination = find_destination(packet->destination);
+	struct destination destination = find_in_pod_network(packet->destination);
+	struct nat_entry *translation = NULL;
 	enum handover_reason handover;
 
+	if (destination.kind == DESTINATION_OUTSIDE)
+		translation = find_translation(packet, &sender, pod);
+	if (translation)
+		return send_translated(skb, packet, &sender, translation);
+	destination = find_further(packet->destination, destination);
 	if (destination.kind == DESTINATION_THIS_NODE)
 		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_NODE_ADDRESS);
 	if (destination.kind == DESTINATION_NOBODY)
 		return refuse_packet(skb, DIRECTION_FROM_POD, DROP_NO_POD_ROUTE);
 	if (is_outside(destination.kind))
-		return leave_node(skb, packet, pod, destination.kind);
+		return leave_node(skb, packet, &sender, pod, destination.kind);
 
 	handover = check_flow(packet, &sender, FLOW_PENDING_FROM_POD);
 	if (handover != HANDOVER_NONE)

@@ -155,13 +155,14 @@ static __noinline bool nat_bring_back(const struct flow_key *flow, struct nat_en
 
 /* An expired translation that nobody took is as good as new, and so is one that a SYN opens again.
  * DROP_NONE: `entry` may be used. */
-static __always_inline enum drop_reason
-nat_revive(const struct nat_request *request, const struct packet *packet, struct nat_entry *entry)
+static __always_inline enum drop_reason nat_revive(const struct flow_key *flow,
+						   const struct packet *packet,
+						   struct nat_entry *entry, __u64 now)
 {
-	bool opens_again = packet->kind == PACKET_OPENING && nat_is_closed(&request->flow, entry);
+	bool opens_again = packet->kind == PACKET_OPENING && nat_is_closed(flow, entry);
 
-	if (likely(nat_is_alive(&request->flow, entry, request->now) && !opens_again) ||
-	    nat_bring_back(&request->flow, entry, request->now))
+	if (likely(nat_is_alive(flow, entry, now) && !opens_again) ||
+	    nat_bring_back(flow, entry, now))
 		return DROP_NONE;
 	return DROP_NAT_CLAIM_LOST;
 }

@@ -77,21 +77,30 @@ static __always_inline int nat_send(struct __sk_buff *skb, const struct packet *
 	return bpf_redirect_neigh(way->ifindex, &next_hop, sizeof(next_hop), 0);
 }
 
-/* Translates and sends a packet of a flow that has an entry, or gets one. */
-static __always_inline int nat_send_translated(struct __sk_buff *skb, const struct packet *packet,
-					       struct nat_request *request, struct nat_entry *entry,
-					       const struct nat_way *way)
+/* Translates and sends a packet of a flow that has an entry. */
+static __always_inline int nat_send_known(struct __sk_buff *skb, const struct packet *packet,
+					  const struct flow_key *flow, struct nat_entry *entry,
+					  const struct nat_way *way)
 {
-	enum drop_reason drop;
+	__u64 now = bpf_ktime_get_ns();
+	enum drop_reason drop = nat_revive(flow, packet, entry, now);
 
-	if (likely(entry)) {
-		drop = nat_revive(request, packet, entry);
-	} else {
-		drop = nat_claim_tuple(request);
-		entry = bpf_map_lookup_elem(&nat_by_flow, &request->flow);
-		if (drop == DROP_NONE && !entry)
-			drop = DROP_NAT_CLAIM_LOST;
-	}
+	if (drop != DROP_NONE)
+		return drop_packet(skb, DIRECTION_FROM_POD, drop);
+	nat_track_from_pod(flow, entry, packet, now);
+	return nat_send(skb, packet, flow, entry, way);
+}
+
+/* The same with the packet that opens the flow. */
+static __always_inline int nat_send_new(struct __sk_buff *skb, const struct packet *packet,
+					const struct nat_request *request,
+					const struct nat_way *way)
+{
+	enum drop_reason drop = nat_claim_tuple(request);
+	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &request->flow);
+
+	if (drop == DROP_NONE && !entry)
+		drop = DROP_NAT_CLAIM_LOST;
 	if (drop != DROP_NONE || !entry)
 		return drop_packet(skb, DIRECTION_FROM_POD, drop);
 	nat_track_from_pod(&request->flow, entry, packet, request->now);

@@ -61,7 +61,7 @@ static __always_inline int nat_leave_flow(struct __sk_buff *skb, const struct pa
 	enum drop_reason drop;
 
 	if (entry) {
-		drop = nat_revive(&request, packet, entry);
+		drop = nat_revive(&flow, packet, entry, request.now);
 	} else {
 		drop = nat_open_leaving(skb, packet, pod, &request);
 		entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
@@ -131,7 +131,7 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	enum drop_reason drop = DROP_NONE;
 
 	if (entry) {
-		drop = nat_revive(&request, packet, entry);
+		drop = nat_revive(&flow, packet, entry, request.now);
 	} else if (nat_check_opening(packet) == DROP_NAT_UNSUPPORTED_PROTOCOL ||
 		   packet->kind == PACKET_ICMP_ERROR) {
 		return VERDICT_PASS;

@@ -76,38 +76,61 @@ static __always_inline enum destination_kind find_network(__be32 address)
 	}
 }
 
-static __always_inline enum destination_kind find_node(__be32 address,
-						       const struct node_route **node)
+/* By the cluster's podCIDRs alone: DESTINATION_NODE, DESTINATION_NOBODY where it lies in this
+ * node's, DESTINATION_OUTSIDE for anything else. */
+static __always_inline struct destination find_by_pod_cidr(__be32 address)
 {
-	const struct node_route *route = find_pod_cidr(address);
+	struct destination destination = {.node = find_pod_cidr(address)};
 
-	if (route && route->path != NODE_PATH_LOCAL) {
-		*node = route;
-		return DESTINATION_NODE;
+	if (!destination.node)
+		destination.kind = DESTINATION_OUTSIDE;
+	else if (destination.node->path == NODE_PATH_LOCAL)
+		destination.kind = DESTINATION_NOBODY;
+	else
+		destination.kind = DESTINATION_NODE;
+	return destination;
+}
+
+/* Of a pod of this node, DESTINATION_POD; of any other address as find_by_pod_cidr has it. */
+static __always_inline struct destination find_in_pod_network(__be32 address)
+{
+	struct destination destination = {.pod = bpf_map_lookup_elem(&pods_by_ipv4, &address)};
+
+	if (!destination.pod)
+		return find_by_pod_cidr(address);
+	destination.kind = DESTINATION_POD;
+	return destination;
+}
+
+/* What the podCIDRs do not say: a node's own address (flannel's `.0`, this node's among them, lie
+ * in a podCIDR), or a network. */
+static __always_inline struct destination find_further(__be32 address,
+						       struct destination destination)
+{
+	const struct node_route *node;
+
+	if (destination.kind != DESTINATION_NOBODY && destination.kind != DESTINATION_OUTSIDE)
+		return destination;
+	node = bpf_map_lookup_elem(&nodes_by_ipv4, &address);
+	if (node) {
+		destination.node = node;
+		destination.kind =
+		    node->path == NODE_PATH_LOCAL ? DESTINATION_THIS_NODE : DESTINATION_NODE;
+	} else if (destination.kind == DESTINATION_OUTSIDE) {
+		destination.kind = find_network(address);
 	}
-	/* A node's own address; flannel's `.0`, this node's among them, lie in a podCIDR. */
-	*node = bpf_map_lookup_elem(&nodes_by_ipv4, &address);
-	if (*node)
-		return (*node)->path == NODE_PATH_LOCAL ? DESTINATION_THIS_NODE : DESTINATION_NODE;
-	return route ? DESTINATION_NOBODY : find_network(address);
+	return destination;
 }
 
 /* Whether the address is another node's, or lies in its podCIDRs. */
 static __always_inline bool is_peer_address(__be32 address)
 {
-	const struct node_route *node = NULL;
-
-	return find_node(address, &node) == DESTINATION_NODE;
+	return find_further(address, find_by_pod_cidr(address)).kind == DESTINATION_NODE;
 }
 
 static __always_inline struct destination find_destination(__be32 address)
 {
-	struct destination destination = {.kind = DESTINATION_POD};
-
-	destination.pod = bpf_map_lookup_elem(&pods_by_ipv4, &address);
-	if (!destination.pod)
-		destination.kind = find_node(address, &destination.node);
-	return destination;
+	return find_further(address, find_in_pod_network(address));
 }
 
 /*

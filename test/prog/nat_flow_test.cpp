@@ -103,6 +103,15 @@ TEST_P(NatFlow, OutsideThatNeedsNoTranslation_SeesThePodsAddress) {
     EXPECT_EQ(translations(), 0U);
 }
 
+TEST_P(NatFlow, TranslationThatHasBegun_LastsThoughTheDestinationIsReachedUntranslatedByNow) {
+    const std::uint16_t nat_port = leaves(sent(far_port));
+    must(map<spec::networks_by_prefix>().update({24, address("203.0.113.0").wire()}, {NETWORK_UNTRANSLATED}));
+    Frame routed = from(sent(far_port), n1_ip, nat_port);
+    routed.ip.ttl -= 1;
+    EXPECT_TRUE(redirects(from_web, bytes(sent(far_port)), bytes(routed), PATH_POD_TO_OUTSIDE, fast_path_mark));
+    EXPECT_TRUE(hands_over(from_web, bytes(sent(far_port - 1)), HANDOVER_OUTSIDE)) << "a new flow";
+}
+
 TEST_P(NatFlow, PodThatOptedOut_LeavesWithItsOwnAddress) {
     auto endpoint = must(map<spec::pods_by_ipv4>().lookup(web_ip.wire())).value();
     endpoint.flags = POD_FLAG_NO_SNAT;
