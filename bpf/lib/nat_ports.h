@@ -107,15 +107,29 @@ static __always_inline void nat_count_block_full(const struct nat_reply_key *rep
 		ports->used[block & (NAT_BLOCKS_MAX - 1)] = nat_ports_in_block(block);
 }
 
+/* Any port of the range, if its block is less than half in use. A try that fails touches memory
+ * that is in no cache. */
+static __always_inline int nat_try_random_port(const struct nat_ports *ports)
+{
+	__u32 offset = nat_random_below(config.nat.port_count);
+	__u32 block = config.nat.block_size ? offset / config.nat.block_size : 0;
+	__s32 used = ports ? ports->used[block & (NAT_BLOCKS_MAX - 1)] : 0;
+
+	if (2 * used >= (__s32)nat_ports_in_block(block))
+		return NAT_TRY_BUSY;
+	return nat_try_port(config.nat.port_low + offset);
+}
+
 static __always_inline int nat_try_any_port(struct nat_request *request)
 {
+	/* There before the claim, so that the claim is counted. */
+	const struct nat_ports *ports = nat_ports_towards(&request->reply);
 	int tried = NAT_TRY_BUSY;
 
-	nat_ports_towards(&request->reply); /* there, so that the claim is counted */
 	if (nat_is_in_range(request->flow.pod_port))
 		tried = nat_try_port(bpf_ntohs(request->flow.pod_port));
 	for (int i = 0; i < NAT_RANDOM_TRIES && tried == NAT_TRY_BUSY; i++)
-		tried = nat_try_port(config.nat.port_low + nat_random_below(config.nat.port_count));
+		tried = nat_try_random_port(ports);
 	for (int i = 0; i < NAT_BLOCK_TRIES && tried == NAT_TRY_BUSY; i++) {
 		__u32 block = nat_emptiest_block();
 
