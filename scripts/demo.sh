@@ -3,7 +3,8 @@
 # scripts/demo.sh [--keep | down]: a cluster of two nodes on this machine, in network namespaces.
 #
 # Builds what is not built, starts one podlane agent per node, attaches two pods through the CNI plugin, sends traffic
-# from pod to pod across VXLAN, shows on the wire and in the BPF maps how it got there, and takes it all down again.
+# from pod to pod across VXLAN and from a pod to a host outside through SNAT, shows on the wire and in the BPF maps how it
+# got there, and takes it all down again.
 #
 #   --keep   leave it up, and print commands to look inside
 #   down     remove one that was kept
@@ -27,6 +28,13 @@ declare -A node_address=([node1]=192.168.56.11 [node2]=192.168.56.12)
 declare -A node_pod_cidr=([node1]=10.244.1.0/24 [node2]=10.244.2.0/24)
 declare -A pod_node=([alice]=node1 [bob]=node2)
 declare -A pod_address=()
+# The nodes' gateway and switch, and a host outside the cluster, in one namespace.
+outside_ns=$cluster_prefix-outside
+gateway_address=192.168.56.1
+outside_address=203.0.113.10
+outside_port=80
+# As /proc has it: python3 is a link.
+python_program=$(readlink -f /usr/bin/python3)
 traffic_program=$bin_dir/traffic
 traffic_port=7000
 
@@ -38,14 +46,36 @@ in_pod() {
   in_ns "$(pod_ns "$pod")" "$@"
 }
 
+outside_up() {
+  ns_create "$outside_ns"
+  in_ns "$outside_ns" ip link add lan type bridge
+  in_ns "$outside_ns" ip address add "$gateway_address/24" dev lan
+  in_ns "$outside_ns" ip address add "$outside_address/32" dev lan
+  in_ns "$outside_ns" ip link set lan up
+  ns_daemon "$outside_ns" "$cluster_dir/outside.pid" "$cluster_dir/outside.log" \
+    "$python_program" "$project_dir/scripts/lib/outside_host.py" "$outside_address" "$outside_port"
+}
+
+# plug_in NODE: its eth0 into the switch, and its default route.
+plug_in() {
+  local namespace
+  namespace=$(node_ns "$1")
+  ip link add eth0 netns "$namespace" type veth peer name "$1" netns "$outside_ns"
+  in_ns "$outside_ns" ip link set "$1" master lan up
+  in_ns "$namespace" ip address add "${node_address[$1]}/24" dev eth0
+  in_ns "$namespace" ip link set eth0 up
+  in_ns "$namespace" ip route add default via "$gateway_address"
+}
+
 nodes_up() {
   local node
   mkdir -p "$cluster_dir"
+  outside_up
   for node in "${nodes[@]}"; do
     ns_create "$(node_ns "$node")"
+    plug_in "$node"
     node_object "$node" "${node_address[$node]}" "${node_pod_cidr[$node]}"
   done >"$cluster_dir/cluster.yaml"
-  ns_join "$(node_ns node1)" "${node_address[node1]}/24" "$(node_ns node2)" "${node_address[node2]}/24"
 }
 
 agents_up() {
@@ -70,8 +100,9 @@ pods_up() {
 remove_all() {
   local name
   stop_daemon "$cluster_dir/traffic.pid" "$traffic_program"
+  stop_daemon "$cluster_dir/outside.pid" "$python_program"
   cluster_remove "${nodes[@]}"
-  for name in "${pods[@]}" "${nodes[@]}"; do
+  for name in "${pods[@]}" "${nodes[@]}" outside; do
     ns_delete "$cluster_prefix-$name"
   done
   rm -rf "$cluster_dir"
@@ -111,18 +142,21 @@ show_topology() {
    |  VXLAN headers          |           |  checks the sender      |
    |       |                 |           |       |                 |
    |      eth0 ------------------- underlay --- eth0               |
-   |  %-15s        |           |  %-15s        |
-   |  pods %-15s   |           |  pods %-15s   |
-   +-------------------------+           +-------------------------+
+   |  %-15s        |     |     |  %-15s        |
+   |  pods %-15s   |     |     |  pods %-15s   |
+   +-------------------------+     |     +-------------------------+
+                                   |
+                        gateway %s
+                        outside %s
 
 PICTURE
   )
   # The form is the text just above.
   # shellcheck disable=SC2059
   printf "$form\n\n" "${pod_address[alice]}" "${pod_address[bob]}" "${node_address[node1]}" "${node_address[node2]}" \
-    "${node_pod_cidr[node1]}" "${node_pod_cidr[node2]}"
+    "${node_pod_cidr[node1]}" "${node_pod_cidr[node2]}" "$gateway_address" "$outside_address"
   say "Shown for a packet from alice to bob; the other direction is the same. Each node is a network namespace, and so" \
-    "is each pod. One podlane-agent a node reads the cluster's state and fills BPF maps; BPF programs forward the packets."
+    "are each pod and the outside. One podlane-agent a node reads the cluster's state and fills BPF maps; BPF programs forward the packets."
 }
 
 show_state() {
@@ -160,18 +194,33 @@ label_frames() {
        { sub(/^ +/, "  "); print "  " $0 }'
 }
 
-# One echo request on node1's underlay, as tcpdump decodes it.
-capture_packet() {
-  local dump=$cluster_dir/capture.txt log=$cluster_dir/tcpdump.log pid tries
+# start_capture NAMESPACE FILE ARGUMENTS...: tcpdump, in $capture_pid, for 10 s at most. Returns when it listens.
+start_capture() {
+  local namespace=$1 dump=$2 log=$cluster_dir/tcpdump.log tries
+  shift 2
   : >"$log"
-  in_ns "$(node_ns node1)" timeout 10 tcpdump -i eth0 -c 1 -nn -e -vv -l -T vxlan udp dst port 8472 >"$dump" 2>"$log" &
-  pid=$!
+  # Not by in_ns, a function, whose process would be a shell's.
+  nsenter --net="/run/netns/$namespace" -- timeout 10 tcpdump "$@" >"$dump" 2>"$log" &
+  capture_pid=$!
   for ((tries = 0; tries < 100; tries++)); do
     grep -q 'listening on' "$log" && break
     sleep 0.05
   done
+}
+
+# Once it has written what it saw: the kernel hands packets to tcpdump in blocks.
+stop_capture() {
+  sleep 1
+  kill "$capture_pid" 2>/dev/null || true
+  wait "$capture_pid" || true
+}
+
+# One echo request on node1's underlay, as tcpdump decodes it.
+capture_packet() {
+  local dump=$cluster_dir/capture.txt
+  start_capture "$(node_ns node1)" "$dump" -i eth0 -c 1 -nn -e -vv -l -T vxlan udp dst port 8472
   in_pod alice ping -n -c 2 -i 0.2 -W 2 "${pod_address[bob]}" >/dev/null || return 1
-  wait "$pid" || return 1
+  wait "$capture_pid" || return 1
   label_frames <"$dump"
 }
 
@@ -195,6 +244,38 @@ show_maps() {
   show "agentctl pod list        # on node2" ctl node2 pod list
 }
 
+# alice's request; what the outside answers must name node1.
+ask_outside() {
+  local answer
+  answer=$(in_pod alice curl --silent --show-error --noproxy '*' --max-time 5 "http://$outside_address:$outside_port/") || return 1
+  printf '%s\n' "$answer"
+  [[ $answer == *" ${node_address[node1]},"* ]] || die "the outside was to see node1, ${node_address[node1]}"
+}
+
+# What tcpdump saw at the gateway of alice's traffic; with a pod's address nothing.
+read_outside_capture() {
+  local leaked packets
+  sed -n '1,4p' "$1"
+  packets=$(wc -l <"$1")
+  leaked=$(grep -c '10\.244\.' "$1" || true)
+  say "..." "$packets packets, $leaked of them with a pod's address"
+  ((packets > 0 && leaked == 0)) || die "the capture at the gateway is empty, or holds a pod's address"
+}
+
+show_outside() {
+  local dump=$cluster_dir/outside.txt
+  title "Out of the cluster, through SNAT"
+  say "The host $outside_address knows nothing of pods. What alice sends there leaves node1 with node1's address, and a" \
+    "port that BPF claims for the connection; tcpdump listens at the gateway meanwhile."
+  start_capture "$outside_ns" "$dump" -i lan -nn -l host "$outside_address"
+  show "curl http://$outside_address/      # in alice" ask_outside
+  show "ping -c 2 $outside_address      # in alice" in_pod alice ping -n -c 2 -i 0.2 -W 2 "$outside_address"
+  stop_capture
+  show "tcpdump -i lan -nn host $outside_address      # at the gateway, meanwhile" read_outside_capture "$dump"
+  say "" "node1's table of translations: who inside has which port outside."
+  show "agentctl nat list        # on node1" ctl node1 nat list
+}
+
 show_counters() {
   title "What the programs counted"
   say "Forwarded by BPF, packets left to the host's stack, and drops, each with its reason."
@@ -210,6 +291,7 @@ print_ways_inside() {
     "  $ctl_text map dump" \
     "  $ctl_text link list" \
     "  nsenter --net=/run/netns/$(pod_ns alice) ping ${pod_address[bob]}" \
+    "  nsenter --net=/run/netns/$(pod_ns alice) curl http://$outside_address/" \
     "  nsenter --net=/run/netns/$(node_ns node1) tcpdump -i eth0 -nn -T vxlan udp port 8472" \
     "  less $cluster_dir/node1/agent.log" \
     "Change $cluster_dir/cluster.yaml and watch the agents follow. Remove it all with:" \
@@ -238,6 +320,7 @@ run_demo() {
   show_bulk
   show_packet
   show_maps
+  show_outside
   show_counters
 
   if [[ $keep == keep ]]; then
