@@ -128,17 +128,26 @@ static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct pa
 static __always_inline int send_translated(struct __sk_buff *skb, const struct packet *packet,
 					   const struct flow_key *sender, struct nat_entry *entry)
 {
+	__u64 now = bpf_ktime_get_ns();
 	struct nat_way way = {};
 	enum handover_reason handover;
+	enum drop_reason drop;
 
 	if (entry->flags & NAT_FLAG_STACK)
 		return leave_to_stack(skb, packet, sender);
-	handover = nat_find_way(skb, packet, &way);
-	if (handover == HANDOVER_TOO_BIG)
-		return hand_over(skb, DIRECTION_FROM_POD, handover);
-	if (handover != HANDOVER_NONE)
-		return leave_to_stack(skb, packet, sender);
-	return nat_send_known(skb, packet, sender, entry, &way);
+	if (!nat_recall_way(entry, packet, now, &way)) {
+		handover = nat_find_way(skb, packet, &way);
+		if (handover == HANDOVER_TOO_BIG)
+			return hand_over(skb, DIRECTION_FROM_POD, handover);
+		if (handover != HANDOVER_NONE)
+			return leave_to_stack(skb, packet, sender);
+		nat_remember_way(entry, packet, now, &way);
+	}
+	drop = nat_revive(sender, packet, entry, now);
+	if (drop != DROP_NONE)
+		return drop_packet(skb, DIRECTION_FROM_POD, drop);
+	nat_track_from_pod(sender, entry, packet, now);
+	return nat_send(skb, packet, sender, entry, &way);
 }
 
 /* The first packet of a flow that may be translated at once. */

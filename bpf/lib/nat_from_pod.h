@@ -40,6 +40,33 @@ nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way 
 	return HANDOVER_NONE;
 }
 
+/* How long a way is taken again without another look at the routes: some 8 ms. */
+#define NAT_WAY_TICKS 8
+
+/* The way that was found for the flow a moment ago. */
+static __always_inline bool nat_recall_way(const struct nat_entry *entry,
+					   const struct packet *packet, __u64 now,
+					   struct nat_way *way)
+{
+	__u64 known = entry->way;
+
+	if (!known || (__s32)((__u32)(now >> NAT_WAY_TICK) - entry->way_seen) >= NAT_WAY_TICKS ||
+	    packet->segment_length > entry->way_length || packet->tos != entry->way_tos)
+		return false;
+	way->ifindex = known >> 32;
+	way->next_hop = (__u32)known;
+	return true;
+}
+
+static __always_inline void nat_remember_way(struct nat_entry *entry, const struct packet *packet,
+					     __u64 now, const struct nat_way *way)
+{
+	entry->way = (__u64)way->ifindex << 32 | way->next_hop;
+	entry->way_length = packet->segment_length;
+	entry->way_tos = packet->tos;
+	entry->way_seen = now >> NAT_WAY_TICK;
+}
+
 /* What a translation cannot be looked up for, or what the stack has to answer. */
 static __always_inline bool nat_is_plain(const struct packet *packet)
 {
@@ -77,21 +104,7 @@ static __always_inline int nat_send(struct __sk_buff *skb, const struct packet *
 	return bpf_redirect_neigh(way->ifindex, &next_hop, sizeof(next_hop), 0);
 }
 
-/* Translates and sends a packet of a flow that has an entry. */
-static __always_inline int nat_send_known(struct __sk_buff *skb, const struct packet *packet,
-					  const struct flow_key *flow, struct nat_entry *entry,
-					  const struct nat_way *way)
-{
-	__u64 now = bpf_ktime_get_ns();
-	enum drop_reason drop = nat_revive(flow, packet, entry, now);
-
-	if (drop != DROP_NONE)
-		return drop_packet(skb, DIRECTION_FROM_POD, drop);
-	nat_track_from_pod(flow, entry, packet, now);
-	return nat_send(skb, packet, flow, entry, way);
-}
-
-/* The same with the packet that opens the flow. */
+/* Translates and sends the packet that opens a flow. */
 static __always_inline int nat_send_new(struct __sk_buff *skb, const struct packet *packet,
 					const struct nat_request *request,
 					const struct nat_way *way)

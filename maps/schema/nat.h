@@ -33,8 +33,14 @@ struct nat_entry {
 	__u8 flags;	    /* enum nat_flag, bits; never change */
 	__u8 pod_seen; /* enum nat_seen, bits; written by the hooks that the pod's packets pass */
 	__u8 remote_seen; /* enum nat_seen, bits; written by those of the remote's */
-	__u8 pad[7];
+	__u8 way_tos;	  /* of the packets that the way was found for */
+	__u16 way_length; /* host byte order; of the longest of them, an IP packet */
+	__u32 way_seen;	  /* when it was found, NAT_WAY_TICK */
+	__u64 way; /* the route that from_pod found: ifindex << 32 | next hop (__be32), as one
+		    * number so that it is written at once; 0: none yet */
 };
+
+#define NAT_WAY_TICK 20 /* bits of CLOCK_MONOTONIC in ns: about a millisecond */
 
 /* Key of nat_by_reply: a translated flow as the remote sees it. */
 struct nat_reply_key {
@@ -151,7 +157,7 @@ struct nat_config {
 	__u32 timeouts[NAT_STATE_COUNT]; /* seconds, each at least 3 */
 };
 
-_Static_assert(sizeof(struct nat_entry) == 24, "no implicit padding");
+_Static_assert(sizeof(struct nat_entry) == 32, "no implicit padding");
 _Static_assert(sizeof(struct nat_reply_key) == 16, "no implicit padding");
 _Static_assert(sizeof(struct nat_claim) == 32, "no implicit padding");
 _Static_assert(sizeof(struct nat_destination) == 12, "no implicit padding");

@@ -56,7 +56,10 @@ protected:
                                                 .flags = NAT_FLAG_STACK,
                                                 .pod_seen = NAT_SEEN_DATA | NAT_SEEN_FIN,
                                                 .remote_seen = NAT_SEEN_RST,
-                                                .pad = {}}));
+                                                .way_tos = 0,
+                                                .way_length = 0,
+                                                .way_seen = 0,
+                                                .way = 0}));
         ASSERT_TRUE(claims_.update(NatReplyKeyFormat::parse("udp:192.168.0.1:20000:203.0.113.10:53").value(),
                                    {.flow = flow, .since = 5, .lock = {}, .pad = 0}));
         nat_ports ports{};
@@ -238,7 +241,10 @@ TEST_F(AgentctlMapTest, NatListAndStats_AreOfLiveTranslations) {
                                                                               .flags = 0,
                                                                               .pod_seen = NAT_SEEN_DATA,
                                                                               .remote_seen = NAT_SEEN_DATA,
-                                                                              .pad = {}}));
+                                                                              .way_tos = 0,
+                                                                              .way_length = 0,
+                                                                              .way_seen = 0,
+                                                                              .way = 0}));
     };
     add("udp:10.244.1.5:40000:203.0.113.10:53", 20000, ns - 300'000'000'000U);  // over
     add("tcp:10.244.1.5:40001:203.0.113.10:443", 20001, ns);

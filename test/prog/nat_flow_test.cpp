@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <cstdint>
+
+#include "test/prog/harness/devices.h"
 #include "test/prog/harness/nat.h"
 
 // A pod's flow to the outside and back: whole packets through each hook that they pass.
@@ -110,6 +114,34 @@ TEST_P(NatFlow, TranslationThatHasBegun_LastsThoughTheDestinationIsReachedUntran
     routed.ip.ttl -= 1;
     EXPECT_TRUE(redirects(from_web, bytes(sent(far_port)), bytes(routed), PATH_POD_TO_OUTSIDE, fast_path_mark));
     EXPECT_TRUE(hands_over(from_web, bytes(sent(far_port - 1)), HANDOVER_OUTSIDE)) << "a new flow";
+}
+
+TEST_P(NatFlow, Route_IsTakenAgainForSomeMillisecondsAndNoLonger) {
+    leaves(sent(far_port));
+    const auto route_of = [](const Frame& packet) {
+        EXPECT_EQ(node().run(from_web, bytes(packet)).verdict, Verdict::redirect);
+        node().forget_counters();
+        return entry_of(packet).value().way;
+    };
+    const std::uint64_t route = route_of(sent(far_port));
+    EXPECT_EQ(route, std::uint64_t{ifindex_of(underlay_device("n1"))} << 32U | gateway_ip.wire());
+    // Another route in the table shows which one was taken: it is written over when the kernel is asked again.
+    const std::uint64_t other = route ^ 1U;
+    const auto remember = [&](std::int64_t ticks_ago) {
+        const auto now = std::chrono::steady_clock::now().time_since_epoch();
+        nat_entry entry = entry_of(sent(far_port)).value();
+        entry.way = other;
+        entry.way_seen =
+            static_cast<std::uint32_t>((std::chrono::nanoseconds(now).count() >> NAT_WAY_TICK) - ticks_ago);
+        must(map<spec::nat_by_flow>().update(flow_of(sent(far_port)), entry));
+    };
+    remember(-1000);  // this very moment, however slow the machine
+    EXPECT_EQ(route_of(sent(far_port)), other);
+    Frame marked = sent(far_port);
+    marked.ip.tos = 0x10;
+    EXPECT_EQ(route_of(marked), route) << "of another TOS";
+    remember(8);
+    EXPECT_EQ(route_of(sent(far_port)), route);
 }
 
 TEST_P(NatFlow, PodThatOptedOut_LeavesWithItsOwnAddress) {
