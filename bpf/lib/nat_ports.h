@@ -50,6 +50,36 @@ static __always_inline struct nat_ports *nat_ports_towards(const struct nat_repl
 }
 
 /*
+ * Without a branch: in a loop the verifier follows both ways of each, round after round. Both are
+ * below 2^63; the compiler is not to see what is meant, and make a branch of it.
+ */
+static __always_inline __u64 larger_of(__u64 one, __u64 other)
+{
+	__u64 more = other - one;
+	__u64 keep = more;
+
+	asm volatile("%0 s>>= 63" : "+r"(keep));
+	return one + (more & ~keep);
+}
+
+/* By how many ports the last block is smaller than the others. */
+static __always_inline __u32 nat_shortage(void)
+{
+	return config.nat.block_count * config.nat.block_size - config.nat.port_count;
+}
+
+/* How many ports of the block are free, and how far it is from where the search began. */
+static __always_inline __u64 nat_rank(__u32 block, __s32 used, __u32 distance)
+{
+	__u64 last = block - (config.nat.block_count - 1ULL); /* 0, or below it */
+	__u64 room = NO_PORT_FREE + config.nat.block_size;
+
+	asm volatile("%0 s>>= 63" : "+r"(last));
+	room -= ~last & nat_shortage();
+	return (room - used) << 8 | distance;
+}
+
+/*
  * The block with the most free ports; of several one at random. Where it has none the request is in
  * need. What is compared carries its distance from a random block along, so that the verifier has
  * one unknown number to follow and not a path for each block.
@@ -65,15 +95,11 @@ __noinline int nat_emptiest_block(void)
 		return nat_random_below(config.nat.block_count);
 	for (__u32 i = 0; i < NAT_BLOCKS_MAX; i++) {
 		__u32 block;
-		__u64 found;
 
 		if (i >= config.nat.block_count)
 			break;
 		block = (start + i) % config.nat.block_count & (NAT_BLOCKS_MAX - 1);
-		found = nat_ports_in_block(block) + NO_PORT_FREE;
-		found = (found - ports->used[block]) << 8 | i;
-		if (found > best)
-			best = found;
+		best = larger_of(best, nat_rank(block, ports->used[block], i));
 	}
 	request->in_need = best >> 8 <= NO_PORT_FREE;
 	return (start + (best & (NAT_BLOCKS_MAX - 1))) % config.nat.block_count;
@@ -87,12 +113,11 @@ __noinline int nat_try_block(__u32 block)
 	__u32 start = nat_random_below(count);
 
 	for (__u32 i = 0; i < NAT_BLOCK_SIZE_MAX; i++) {
-		__u32 offset = start + i;
 		int tried;
 
 		if (i >= count)
 			break;
-		tried = nat_try_port(first + (offset < count ? offset : offset - count));
+		tried = nat_try_port(first + (start + i) % count);
 		if (tried != NAT_TRY_BUSY)
 			return tried;
 	}
@@ -140,18 +165,14 @@ static __always_inline int nat_try_any_port(struct nat_request *request)
 	return tried;
 }
 
-/*
- * Translates a new flow to request->reply.nat_address. DROP_NONE: it is in nat_by_flow now, with
- * our tuple or with that of another CPU.
- */
-static __noinline enum drop_reason nat_claim_tuple(const struct nat_request *wanted)
+/* What nat_claim_tuple does, for the current request; enum drop_reason. */
+__noinline int nat_claim_current(void)
 {
 	struct nat_request *request = nat_current();
 	int tried;
 
 	if (!request)
 		return DROP_NAT_TABLE_FULL;
-	*request = *wanted;
 	if (nat_share_is_used_up(request->flow.pod_address))
 		return DROP_NAT_POD_SHARE_EXCEEDED;
 	/* SCTP's checksum covers the ports, and no helper computes a CRC32c. */
@@ -164,6 +185,20 @@ static __noinline enum drop_reason nat_claim_tuple(const struct nat_request *wan
 	if (tried == NAT_TRY_BUSY)
 		return DROP_NAT_PORTS_EXHAUSTED;
 	return nat_insert_flow(request);
+}
+
+/*
+ * Translates a new flow to wanted->reply.nat_address. DROP_NONE: it is in nat_by_flow now, with
+ * our tuple or with that of another CPU.
+ */
+static __always_inline enum drop_reason nat_claim_tuple(const struct nat_request *wanted)
+{
+	struct nat_request *request = nat_current();
+
+	if (!request)
+		return DROP_NAT_TABLE_FULL;
+	*request = *wanted;
+	return nat_claim_current();
 }
 
 #endif
