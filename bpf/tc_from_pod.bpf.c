@@ -124,20 +124,33 @@ static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct pa
 	return hand_over(skb, DIRECTION_FROM_POD, handover);
 }
 
+/* Through the stack, to be translated where it leaves. */
+static __always_inline int leave_to_gate(struct __sk_buff *skb, const struct packet *packet,
+					 const struct flow_key *sender)
+{
+	if (nat_leaves_unwatched(skb, packet))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_UNKNOWN_DEVICE);
+	return leave_to_stack(skb, packet, sender);
+}
+
 static __always_inline int send_outside(struct __sk_buff *skb, const struct packet *packet,
 					const struct flow_key *sender,
 					const struct pod_endpoint *pod)
 {
 	struct nat_request request = nat_request_for(sender);
 	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, sender);
-	struct nat_way way = {};
+	struct nat_way way = {.length = packet->segment_length};
 	enum handover_reason handover;
 
 	if (entry ? entry->flags & NAT_FLAG_STACK : !nat_may_open(packet, sender))
-		return leave_to_stack(skb, packet, sender);
+		return leave_to_gate(skb, packet, sender);
 	handover = nat_find_way(skb, packet, &way);
 	if (handover == HANDOVER_TOO_BIG)
-		return hand_over(skb, DIRECTION_FROM_POD, handover);
+		return nat_leaves_unwatched(skb, packet)
+			   ? drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_UNKNOWN_DEVICE)
+			   : hand_over(skb, DIRECTION_FROM_POD, handover);
+	if (way.is_unwatched)
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_UNKNOWN_DEVICE);
 	if (handover == HANDOVER_NONE && !entry)
 		request.reply.nat_address = nat_address_for(pod->egress_address, way.ifindex);
 	if (handover != HANDOVER_NONE || (!entry && !request.reply.nat_address))
@@ -150,10 +163,10 @@ static __always_inline int leave_node(struct __sk_buff *skb, const struct packet
 {
 	struct flow_key sender = flow_key_from_pod(packet);
 
-	if (config.nat.enabled && kind == DESTINATION_OUTSIDE && nat_is_plain(packet) &&
-	    !(pod->flags & POD_FLAG_NO_SNAT))
-		return send_outside(skb, packet, &sender, pod);
-	return leave_to_stack(skb, packet, &sender);
+	if (!config.nat.enabled || kind != DESTINATION_OUTSIDE || pod->flags & POD_FLAG_NO_SNAT)
+		return leave_to_stack(skb, packet, &sender);
+	return nat_is_plain(packet) ? send_outside(skb, packet, &sender, pod)
+				    : leave_to_gate(skb, packet, &sender);
 }
 
 static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct packet *packet,
