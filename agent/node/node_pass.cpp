@@ -236,12 +236,14 @@ datapath_config NodeAgent::wanted_config() const {
 }
 
 bool NodeAgent::load_datapath() {
+    const auto start = PassPace::Clock::now();
     const auto loaded = datapath_.load(wanted_config());
     if (!loaded) {
         health_.failed("datapath", loaded.error().message, "see the agent's log");
         return false;
     }
     if (*loaded) {
+        pace_.leave_out(PassPace::Clock::now() - start);
         log::info("programs loaded");
         guard_.reload();
     } else if (!restore_pins()) {
