@@ -124,25 +124,42 @@ static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct pa
 	return hand_over(skb, DIRECTION_FROM_POD, handover);
 }
 
+/* Through the stack, to be translated where it leaves. */
+static __always_inline int leave_to_gate(struct __sk_buff *skb, const struct packet *packet,
+					 const struct flow_key *sender)
+{
+	if (nat_leaves_unwatched(skb, packet))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_UNKNOWN_DEVICE);
+	return leave_to_stack(skb, packet, sender);
+}
+
+/* There is no way past the stack, for this reason. */
+static __always_inline int leave_otherwise(struct __sk_buff *skb, const struct packet *packet,
+					   const struct flow_key *sender,
+					   enum handover_reason handover)
+{
+	if (handover != HANDOVER_TOO_BIG)
+		return leave_to_gate(skb, packet, sender);
+	if (nat_leaves_unwatched(skb, packet))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_UNKNOWN_DEVICE);
+	return hand_over(skb, DIRECTION_FROM_POD, handover);
+}
+
 /* A packet of a flow that has a translation: past the stack, unless it takes part in it. */
 static __always_inline int send_translated(struct __sk_buff *skb, const struct packet *packet,
 					   const struct flow_key *sender, struct nat_entry *entry)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct nat_way way = {};
-	enum handover_reason handover;
+	struct nat_way way = {.length = packet->segment_length};
+	enum handover_reason handover = HANDOVER_NONE;
 	enum drop_reason drop;
 
 	if (entry->flags & NAT_FLAG_STACK)
-		return leave_to_stack(skb, packet, sender);
-	if (!nat_recall_way(entry, packet, now, &way)) {
-		handover = nat_find_way(skb, packet, &way);
-		if (handover == HANDOVER_TOO_BIG)
-			return hand_over(skb, DIRECTION_FROM_POD, handover);
-		if (handover != HANDOVER_NONE)
-			return leave_to_stack(skb, packet, sender);
-		nat_remember_way(entry, packet, now, &way);
-	}
+		handover = HANDOVER_OUTSIDE;
+	else if (!nat_recall_way(entry, packet, now, &way))
+		handover = nat_find_way_of(skb, packet, entry, now, &way);
+	if (handover != HANDOVER_NONE)
+		return leave_otherwise(skb, packet, sender, handover);
 	drop = nat_revive(sender, packet, entry, now);
 	if (drop != DROP_NONE)
 		return drop_packet(skb, DIRECTION_FROM_POD, drop);
@@ -156,28 +173,25 @@ static __always_inline int open_translated(struct __sk_buff *skb, const struct p
 					   const struct pod_endpoint *pod)
 {
 	struct nat_request request = nat_request_for(sender);
-	struct nat_way way = {};
+	struct nat_way way = {.length = packet->segment_length};
 	enum handover_reason handover = nat_find_way(skb, packet, &way);
 
-	if (handover == HANDOVER_TOO_BIG)
-		return hand_over(skb, DIRECTION_FROM_POD, handover);
 	if (handover == HANDOVER_NONE)
 		request.reply.nat_address = nat_address_for(pod->egress_address, way.ifindex);
 	if (!request.reply.nat_address)
-		return leave_to_stack(skb, packet, sender);
+		return leave_otherwise(skb, packet, sender, handover);
 	return nat_send_new(skb, packet, &request, &way);
 }
 
 /*
- * The flow's translation, or NULL. One that has begun lasts until it is over, also when the
- * destination becomes a node's address or one that is reached untranslated meanwhile: the other end
- * knows the flow by it.
+ * The flow's translation, or NULL. One that lives holds until it is over, also when the pod opts
+ * out or the destination becomes a node's address or one that is reached untranslated meanwhile:
+ * the other end knows the flow by it.
  */
 static __always_inline struct nat_entry *find_translation(const struct packet *packet,
-							  const struct flow_key *sender,
-							  const struct pod_endpoint *pod)
+							  const struct flow_key *sender)
 {
-	if (!config.nat.enabled || !nat_is_plain(packet) || (pod->flags & POD_FLAG_NO_SNAT))
+	if (!config.nat.enabled || !nat_is_plain(packet))
 		return NULL;
 	return bpf_map_lookup_elem(&nat_by_flow, sender);
 }
@@ -186,10 +200,11 @@ static __always_inline int leave_node(struct __sk_buff *skb, const struct packet
 				      const struct flow_key *sender, const struct pod_endpoint *pod,
 				      enum destination_kind kind)
 {
-	if (config.nat.enabled && kind == DESTINATION_OUTSIDE && nat_is_plain(packet) &&
-	    !(pod->flags & POD_FLAG_NO_SNAT) && nat_may_open(packet, sender))
+	if (!config.nat.enabled || kind != DESTINATION_OUTSIDE || (pod->flags & POD_FLAG_NO_SNAT))
+		return leave_to_stack(skb, packet, sender);
+	if (nat_is_plain(packet) && nat_may_open(packet, sender))
 		return open_translated(skb, packet, sender, pod);
-	return leave_to_stack(skb, packet, sender);
+	return leave_to_gate(skb, packet, sender);
 }
 
 static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct packet *packet,
@@ -201,7 +216,7 @@ static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct pack
 	enum handover_reason handover;
 
 	if (destination.kind == DESTINATION_OUTSIDE)
-		translation = find_translation(packet, &sender, pod);
+		translation = find_translation(packet, &sender);
 	if (translation)
 		return send_translated(skb, packet, &sender, translation);
 	destination = find_further(packet->destination, destination);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Egress of the underlay device: what leaves the node.
+ * Egress of the underlay and of every other device that packets can leave the node by. It is loaded
+ * twice: for devices with an Ethernet header, and for those without one.
  *
  *   the fast path's              passed on; only its mark is taken off
  *   the node's own               passed on, untouched; everything that is encapsulated among it.
@@ -17,7 +18,7 @@
 /* By far the most of what passes here. */
 static __always_inline bool is_from_this_node(struct __sk_buff *skb)
 {
-	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
+	const struct iphdr *ip = packet_bytes(skb, link_header_length, sizeof(*ip));
 
 	return ip && ip->saddr == config.node_address;
 }
@@ -40,7 +41,9 @@ static __always_inline int send_to_node(struct __sk_buff *skb, const struct pack
 
 	if (node->path == NODE_PATH_UNREACHABLE)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_PEER_UNREACHABLE);
-	if (node->path != NODE_PATH_DIRECT)
+	/* The overlay device takes frames. Without an Ethernet header the packet goes as it is: the
+	 * peer is of the cluster. */
+	if (node->path != NODE_PATH_DIRECT && link_header_length)
 		return send_by_overlay(skb);
 	count_path(skb, PATH_STACK_TO_DIRECT);
 	learn_from_stack(packet, &sender, FLOW_PENDING_FROM_POD);
@@ -63,7 +66,7 @@ static __always_inline void learn_translated(const struct packet *packet)
 /* What cannot be read is none of ours, unless a pod's address stands in it. */
 static __always_inline int refuse_unread(struct __sk_buff *skb, enum drop_reason reason)
 {
-	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
+	const struct iphdr *ip = packet_bytes(skb, link_header_length, sizeof(*ip));
 	__be32 source;
 
 	if (!config.nat.enabled || !ip)
@@ -72,6 +75,37 @@ static __always_inline int refuse_unread(struct __sk_buff *skb, enum drop_reason
 	return bpf_map_lookup_elem(&pods_by_ipv4, &source)
 		   ? drop_packet(skb, DIRECTION_TO_UNDERLAY, reason)
 		   : VERDICT_PASS;
+}
+
+/* Of the devices that are taken for having no link-layer header: whether this one puts its packets
+ * behind one, where we cannot translate them. */
+static __always_inline bool has_foreign_header(struct __sk_buff *skb)
+{
+	const struct iphdr *ip;
+	struct iphdr there;
+
+	if (link_header_length)
+		return false;
+	if (bpf_skb_load_bytes_relative(skb, 0, &there, sizeof(there), BPF_HDR_START_NET))
+		return true;
+	ip = packet_bytes(skb, 0, sizeof(*ip));
+	return !ip || ip->version != there.version || ip->check != there.check ||
+	       ip->saddr != there.saddr || ip->daddr != there.daddr;
+}
+
+static __always_inline int refuse_foreign_header(struct __sk_buff *skb)
+{
+	const struct pod_endpoint *pod;
+	__be32 source;
+
+	if (!config.nat.enabled ||
+	    bpf_skb_load_bytes_relative(skb, offsetof(struct iphdr, saddr), &source, sizeof(source),
+					BPF_HDR_START_NET))
+		return VERDICT_PASS;
+	pod = bpf_map_lookup_elem(&pods_by_ipv4, &source);
+	if (!pod || pod->flags & POD_FLAG_NO_SNAT)
+		return VERDICT_PASS;
+	return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_UNSUPPORTED_DEVICE);
 }
 
 /* A source of this node's podCIDR that no pod has: of a pod that is gone, most likely. */
@@ -111,11 +145,13 @@ int to_underlay(struct __sk_buff *skb)
 	}
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return VERDICT_PASS;
+	if (has_foreign_header(skb))
+		return refuse_foreign_header(skb);
 	if (is_from_this_node(skb))
 		return nat_check_host(skb);
-	if (!pull_ipv4(skb, ETH_HLEN))
+	if (!pull_ipv4(skb, link_header_length))
 		return refuse_unread(skb, DROP_TRUNCATED);
-	drop = parse_ipv4(skb, ETH_HLEN, skb->len, &packet);
+	drop = parse_ipv4(skb, link_header_length, skb->len, &packet);
 	if (drop != DROP_NONE)
 		return refuse_unread(skb, drop);
 	pod = bpf_map_lookup_elem(&pods_by_ipv4, &packet.source);

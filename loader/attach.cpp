@@ -26,13 +26,16 @@ struct HookTraits {
     clsact::Direction direction;
 };
 
-constexpr std::array<HookTraits, 6> hooks = {{
+constexpr std::array<HookTraits, 9> hooks = {{
     {Hook::from_pod, "from-pod", BPF_TCX_INGRESS, clsact::Direction::ingress},
     {Hook::to_pod, "to-pod", BPF_TCX_EGRESS, clsact::Direction::egress},
     {Hook::from_underlay, "from-underlay", BPF_TCX_INGRESS, clsact::Direction::ingress},
     {Hook::to_underlay, "to-underlay", BPF_TCX_EGRESS, clsact::Direction::egress},
     {Hook::from_overlay, "from-overlay", BPF_TCX_INGRESS, clsact::Direction::ingress},
     {Hook::to_overlay, "to-overlay", BPF_TCX_EGRESS, clsact::Direction::egress},
+    {Hook::from_uplink, "from-uplink", BPF_TCX_INGRESS, clsact::Direction::ingress},
+    {Hook::from_l3_uplink, "from-l3-uplink", BPF_TCX_INGRESS, clsact::Direction::ingress},
+    {Hook::to_l3_uplink, "to-l3-uplink", BPF_TCX_EGRESS, clsact::Direction::egress},
 }};
 
 const HookTraits& traits_of(Hook hook) {
@@ -143,6 +146,11 @@ bool Attacher::is_attached(Hook hook, std::uint32_t ifindex, int program_fd) con
         return target.ifindex == ifindex && target.program == wanted;
     }
     return wanted != 0 && clsact::attached_program(ifindex, traits_of(hook).direction) == wanted;
+}
+
+bool Attacher::is_occupied(Hook hook, std::uint32_t ifindex) const {
+    const Fd link(bpf_obj_get(link_pin(hook, ifindex).c_str()));
+    return target_of(link).ifindex == ifindex || clsact::attached_program(ifindex, traits_of(hook).direction) != 0;
 }
 
 bool Attacher::serves(const Attachment& attachment, Hook hook, std::uint32_t ifindex) const {

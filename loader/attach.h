@@ -15,7 +15,19 @@
 namespace podlane {
 
 // The places where programs run; one program each.
-enum class Hook { from_pod, to_pod, from_underlay, to_underlay, from_overlay, to_overlay };
+// from_uplink: as from_underlay, of a device that no way to another node uses. l3: of devices without an Ethernet
+// header.
+enum class Hook {
+    from_pod,
+    to_pod,
+    from_underlay,
+    to_underlay,
+    from_overlay,
+    to_overlay,
+    from_uplink,
+    from_l3_uplink,
+    to_l3_uplink,
+};
 
 [[nodiscard]] std::string_view to_string(Hook hook);
 
@@ -47,6 +59,9 @@ public:
     [[nodiscard]] Result<void> detach(const Attachment& attachment) const;
     // Whether this program is what runs there now.
     [[nodiscard]] bool is_attached(Hook hook, std::uint32_t ifindex, int program_fd) const;
+
+    // Whether a program of ours runs there, of this load or an earlier one.
+    [[nodiscard]] bool is_occupied(Hook hook, std::uint32_t ifindex) const;
 
     [[nodiscard]] AttachMethod method() const { return method_; }
     // Whether the attachment is what attach() makes for the hook.

@@ -31,7 +31,11 @@ public:
     // created.
     [[nodiscard]] Result<std::vector<std::string>> restore_pins(const PinDirectory& pins) const;
 
-    // The program of a hook; the datapath keeps it.
+    // Loads what the l3 hooks run, once: few nodes have such devices, and the verifier takes its time. `pins` and
+    // `config` as for load().
+    [[nodiscard]] Result<void> load_l3(const PinDirectory& pins, const datapath_config& config);
+
+    // The program of a hook; the datapath keeps it. Negative: one of an l3 hook, before load_l3().
     [[nodiscard]] int program_fd(Hook hook) const;
     // bpf/nat_sweep.bpf.c, for BPF_PROG_TEST_RUN; the datapath keeps it.
     [[nodiscard]] int nat_sweep_fd() const;

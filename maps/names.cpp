@@ -81,6 +81,20 @@ std::string name_of(network_class network) {
     return std::to_string(static_cast<unsigned>(network));
 }
 
+std::string name_of(nat_device_flag flag) {
+    switch (flag) {
+        case NAT_DEVICE_OWN:
+            return "own";
+        case NAT_DEVICE_SHARED:
+            return "shared";
+        case NAT_DEVICE_L3:
+            return "l3";
+        case NAT_DEVICE_INNER:
+            return "inner";
+    }
+    return std::to_string(static_cast<unsigned>(flag));
+}
+
 std::string name_of(nat_flag flag) {
     switch (flag) {
         case NAT_FLAG_STACK:

@@ -61,6 +61,7 @@ inline constexpr auto protocols = std::to_array<NamedValue>({
 [[nodiscard]] std::string name_of(flow_pending direction);  // "from-pod"
 [[nodiscard]] std::string name_of(network_class network);   // "cluster"
 [[nodiscard]] std::string name_of(nat_flag flag);           // "stack"
+[[nodiscard]] std::string name_of(nat_device_flag flag);    // "own"
 [[nodiscard]] std::string name_of(nat_seen seen);           // "fin"
 [[nodiscard]] std::string name_of(nat_state state);         // "established"
 

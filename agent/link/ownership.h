@@ -11,6 +11,10 @@ namespace podlane {
 // rt_protos of iproute2 and below RTPROT_BGP (186), where the well-known routing daemons start.
 inline constexpr std::uint8_t route_protocol = 80;
 
+// What the aliases of podlane's own devices begin with; those of pods' links are their endpoints
+// (agent/cni/endpoint.h).
+inline constexpr std::string_view alias_prefix = "podlane ";
+
 // Alias of the overlay device. A VXLAN device of its name that is neither external nor has this alias is not ours.
 inline constexpr std::string_view overlay_alias = "podlane overlay";
 

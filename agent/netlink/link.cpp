@@ -4,6 +4,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 
 #include <cerrno>
 
@@ -65,6 +66,10 @@ bool Link::is_running() const {
 
 bool Link::is_no_arp() const {
     return (flags & IFF_NOARP) != 0;
+}
+
+bool Link::has_ethernet_header() const {
+    return type == ARPHRD_ETHER;
 }
 
 Message create_external_vxlan(const ExternalVxlan& device) {
@@ -162,6 +167,7 @@ std::optional<Link> decode_link(const nlmsghdr& message) {
     link.ifindex = static_cast<std::uint32_t>(header->ifi_index);
     link.name = attributes.string(IFLA_IFNAME).value_or("");
     link.kind = info.string(IFLA_INFO_KIND).value_or("");
+    link.type = header->ifi_type;
     link.flags = header->ifi_flags;
     link.mtu = attributes.u32(IFLA_MTU).value_or(0);
     link.mac = attributes.mac(IFLA_ADDRESS);

@@ -29,6 +29,7 @@ struct Link {
     std::uint32_t ifindex = 0;
     std::string name{};
     std::string kind{};       // "vxlan", "veth", "dummy", ...; empty for hardware
+    std::uint16_t type = 0;   // ARPHRD_*
     std::uint32_t flags = 0;  // IFF_*
     std::uint32_t mtu = 0;    // bytes
     std::optional<MacAddress> mac{};
@@ -41,6 +42,7 @@ struct Link {
     [[nodiscard]] bool is_up() const;
     [[nodiscard]] bool is_running() const;
     [[nodiscard]] bool is_no_arp() const;
+    [[nodiscard]] bool has_ethernet_header() const;
     bool operator==(const Link&) const = default;
 };
 

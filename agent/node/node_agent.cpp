@@ -131,7 +131,7 @@ void NodeAgent::on_source_change() {
 bool NodeAgent::concerns_underlay(const netlink::Event& event) const {
     if (const auto* link = std::get_if<netlink::LinkEvent>(&event)) {
         return link->link.ifindex == underlay_.ifindex || underlay_.ifindex == 0 ||
-               peers_->uses_device(link->link.ifindex);
+               peers_->uses_device(link->link.ifindex) || uplinks_.concerns(*link);
     }
     if (const auto* address = std::get_if<netlink::AddressEvent>(&event)) {
         return address->address.ifindex != overlay_ifindex_;

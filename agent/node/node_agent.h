@@ -20,6 +20,7 @@
 #include "agent/node/pass_pace.h"
 #include "agent/node/peer_paths.h"
 #include "agent/node/underlay.h"
+#include "agent/node/uplinks.h"
 #include "agent/observe/health.h"
 #include "agent/observe/repairs.h"
 #include "agent/reconcile/datapath_reconciler.h"
@@ -120,9 +121,10 @@ private:
     [[nodiscard]] std::vector<AttachedPod> attached_pods(const std::vector<netlink::Link>& links);
     [[nodiscard]] DesiredInputs desired_inputs() const;
     [[nodiscard]] datapath_config wanted_config() const;
-    // Devices that carry traffic between nodes, by ifindex, and those among them that have an address to translate to.
+    // Devices that carry traffic between nodes, by ifindex.
     [[nodiscard]] std::map<std::uint32_t, std::string> underlay_devices() const;
-    [[nodiscard]] std::map<std::uint32_t, Ipv4Address> uplink_addresses();
+    void choose_uplinks(const std::vector<netlink::Link>& links);
+    void look_up_nat_devices();
     [[nodiscard]] std::vector<WantedHook> wanted_hooks() const;
     [[nodiscard]] bool concerns_underlay(const netlink::Event& event) const;
 
@@ -148,7 +150,8 @@ private:
     netlink::Link underlay_;
     std::uint32_t overlay_ifindex_ = 0;
     std::uint32_t pod_mtu_ = 0;
-    std::map<std::uint32_t, Ipv4Address> uplinks_;
+    Uplinks uplinks_;
+    std::map<std::uint32_t, nat_device> nat_devices_;
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
     std::unique_ptr<PeerPaths> peers_;

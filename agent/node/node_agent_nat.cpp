@@ -12,22 +12,25 @@ constexpr double nat_pressure = 0.9;
 
 }  // namespace
 
-// The node's address on its underlay, elsewhere the first that the device has.
-std::map<std::uint32_t, Ipv4Address> NodeAgent::uplink_addresses() {
-    constexpr std::uint8_t global_scope = 0;  // RT_SCOPE_UNIVERSE
-    std::map<std::uint32_t, Ipv4Address> found = {{underlay_.ifindex, cluster_.self()->internal_ip}};
+void NodeAgent::choose_uplinks(const std::vector<netlink::Link>& links) {
+    std::set<std::uint32_t> own = {overlay_ifindex_};
+    for (const auto& pod : pods_) {
+        own.insert(pod.ifindex);
+    }
+    if (settings_.overlay.snat.enabled) {
+        uplinks_.choose(links, own);
+    }
+}
+
+void NodeAgent::look_up_nat_devices() {
     const auto addresses = netlink::list_addresses(socket_, 0);
     if (!addresses) {
         log::warning("{}", addresses.error().message);
-        return found;
+        return;
     }
-    const auto devices = underlay_devices();
-    for (const auto& address : *addresses) {
-        if (devices.contains(address.ifindex) && address.scope == global_scope) {
-            found.emplace(address.ifindex, address.address);
-        }
-    }
-    return found;
+    nat_devices_ = uplinks_.devices(
+        {.underlay = underlay_.ifindex, .node = cluster_.self()->internal_ip, .all = *addresses}, underlay_devices(),
+        [this](Hook hook, std::uint32_t ifindex) { return datapath_.is_occupied(hook, ifindex); });
 }
 
 Result<void> NodeAgent::start_sweeper() {

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -191,7 +192,7 @@ DesiredInputs NodeAgent::desired_inputs() const {
             .pods = &pods_,
             .underlay_mtu = underlay_.mtu,
             .all_rp_filter = all_rp_filter(),
-            .uplinks = uplinks_};
+            .uplinks = nat_devices_};
 }
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {
@@ -216,6 +217,7 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
         health_.ok("overlay",
                    fmt::format("{} mtu {}", settings_.overlay.device, overlay_mtu(settings_.overlay, underlay_.mtu)));
     }
+    choose_uplinks(links);
     return overlay_ifindex_ != 0;
 }
 
@@ -234,12 +236,14 @@ datapath_config NodeAgent::wanted_config() const {
 }
 
 bool NodeAgent::load_datapath() {
+    const auto start = PassPace::Clock::now();
     const auto loaded = datapath_.load(wanted_config());
     if (!loaded) {
         health_.failed("datapath", loaded.error().message, "see the agent's log");
         return false;
     }
     if (*loaded) {
+        pace_.leave_out(PassPace::Clock::now() - start);
         log::info("programs loaded");
         guard_.reload();
     } else if (!restore_pins()) {
@@ -260,7 +264,7 @@ bool NodeAgent::load_datapath() {
 }
 
 void NodeAgent::reconcile_maps() {
-    uplinks_ = uplink_addresses();
+    look_up_nat_devices();
     const auto report = maps_->reconcile(desired_maps(settings_.overlay, desired_inputs()));
     if (report.updated + report.removed > 0) {
         log::info("maps: {} entries updated, {} removed", report.updated, report.removed);
@@ -289,10 +293,7 @@ std::vector<WantedHook> NodeAgent::wanted_hooks() const {
         hooks.push_back({Hook::from_pod, pod.ifindex, pod.host_interface});
         hooks.push_back({Hook::to_pod, pod.ifindex, pod.host_interface});
     }
-    for (const auto& [ifindex, device] : underlay_devices()) {
-        hooks.push_back({Hook::from_underlay, ifindex, device});
-        hooks.push_back({Hook::to_underlay, ifindex, device});
-    }
+    std::ranges::move(uplinks_.hooks(underlay_devices()), std::back_inserter(hooks));
     return hooks;
 }
 
@@ -304,6 +305,10 @@ void NodeAgent::reconcile_hooks() {
     } else {
         health_.ok("datapath",
                    fmt::format("programs attached by {}", features_.attach == AttachMethod::tcx ? "TCX" : "clsact"));
+    }
+    // A device is used once its hook stands.
+    if (!report.changes.empty()) {
+        reconcile_maps();
     }
     const auto guarded = guard_.reconcile(wanted_config(), wanted_hooks());
     repairs_.note("guard", guarded.changes, guarded.repairs);

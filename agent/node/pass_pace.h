@@ -15,8 +15,13 @@ public:
     using Time = Clock::time_point;
     static constexpr auto burst = std::chrono::milliseconds(20);  // the least there is between event and pass
 
+    // Of the pass that runs, the time that the next one will not take: loading programs.
+    void leave_out(Clock::duration part) { left_out_ += part; }
     // A pass ran, whatever called for it.
-    void ran(Time start, Time end) { earliest_ = end + 2 * (end - start); }
+    void ran(Time start, Time end) {
+        earliest_ = end + 2 * (end - start - left_out_);
+        left_out_ = {};
+    }
     [[nodiscard]] bool is_too_early(Time now) const { return now < earliest_; }
     // Between an event at `now` and its pass.
     [[nodiscard]] std::chrono::milliseconds delay(Time now) const {
@@ -25,6 +30,7 @@ public:
 
 private:
     Time earliest_{};
+    Clock::duration left_out_{};
 };
 
 }  // namespace podlane

@@ -40,6 +40,12 @@ Result<bool> DatapathReconciler::load(const datapath_config& config) {
 
 HookReport DatapathReconciler::reconcile(const std::vector<WantedHook>& wanted, Sweep sweep) {
     HookReport report;
+    const bool has_l3 = std::ranges::any_of(wanted, [](const WantedHook& one) {
+        return one.hook == Hook::from_l3_uplink || one.hook == Hook::to_l3_uplink;
+    });
+    if (auto loaded = has_l3 ? datapath_->load_l3(pins_, loaded_config_) : Result<void>(); !loaded) {
+        report.errors.push_back(loaded.error());
+    }
     for (const auto& hook : wanted) {
         const int program = datapath_->program_fd(hook.hook);
         if (attacher_.is_attached(hook.hook, hook.ifindex, program)) {

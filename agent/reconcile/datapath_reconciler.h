@@ -44,6 +44,10 @@ public:
 
     // Attaches what is not attached, looking at the kernel and not at memory: it also mends what somebody removed.
     [[nodiscard]] HookReport reconcile(const std::vector<WantedHook>& wanted, Sweep sweep);
+    // Whether a program of ours runs there, of these or of an earlier agent's.
+    [[nodiscard]] bool is_occupied(Hook hook, std::uint32_t ifindex) const {
+        return attacher_.is_occupied(hook, ifindex);
+    }
     // Pins that somebody removed are put back, with the bpffs below them where that is gone. Links are reconcile()'s:
     // they end with their pins. Returns what was pinned again, as text.
     [[nodiscard]] Result<std::vector<std::string>> restore_pins();

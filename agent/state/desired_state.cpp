@@ -187,8 +187,8 @@ WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& in
     }
     add_networks(maps, settings);
     if (settings.snat.enabled) {
-        for (const auto& [ifindex, address] : inputs.uplinks) {
-            maps.nat_address_by_device[ifindex] = {.address = address.wire()};
+        for (const auto& [ifindex, device] : inputs.uplinks) {
+            maps.nat_address_by_device[ifindex] = device;
         }
     }
     maps.pod_cidr_lengths[0] = lengths_of(*inputs.cluster);

@@ -79,9 +79,9 @@ struct DesiredInputs {
     const Cluster* cluster = nullptr;                        // with a node that is this one
     const std::map<std::string, PeerPath>* paths = nullptr;  // by node name; a peer without one is not routed
     const std::vector<AttachedPod>* pods = nullptr;
-    std::uint32_t underlay_mtu = 0;                // bytes
-    unsigned all_rp_filter = 0;                    // net/ipv4/conf/all/rp_filter
-    std::map<std::uint32_t, Ipv4Address> uplinks;  // by ifindex: the source of what leaves the cluster there
+    std::uint32_t underlay_mtu = 0;               // bytes
+    unsigned all_rp_filter = 0;                   // net/ipv4/conf/all/rp_filter
+    std::map<std::uint32_t, nat_device> uplinks;  // by ifindex: the devices that packets may leave the cluster by
 };
 
 // What VXLAN over IPv4 adds to a packet: IPv4, UDP, VXLAN and the inner Ethernet header (RFC 7348).

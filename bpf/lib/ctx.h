@@ -72,6 +72,10 @@ static __always_inline bool make_linear(context *ctx, __u32 length)
 
 #else
 
+/* Where the IPv4 header begins on the devices that this load is for: ETH_HLEN, or 0 on those that
+ * have no Ethernet header (tun, ppp, WireGuard, ipip). Set by the loader. */
+const volatile __u32 link_header_length = ETH_HLEN;
+
 static __always_inline __u32 frame_length(const context *ctx)
 {
 	return ctx->len;

@@ -48,6 +48,11 @@ static __always_inline enum drop_reason nat_check_opening(const struct packet *p
 	}
 }
 
+static __always_inline const struct nat_device *nat_find_device(__u32 ifindex)
+{
+	return bpf_map_lookup_elem(&nat_address_by_device, &ifindex);
+}
+
 /* The pod's own choice, or that of the device that the packet leaves by. 0: there is none. */
 static __always_inline __be32 nat_address_for(__be32 egress_address, __u32 ifindex)
 {
@@ -55,7 +60,7 @@ static __always_inline __be32 nat_address_for(__be32 egress_address, __u32 ifind
 
 	if (egress_address)
 		return egress_address;
-	device = bpf_map_lookup_elem(&nat_address_by_device, &ifindex);
+	device = nat_find_device(ifindex);
 	return device ? device->address : 0;
 }
 

@@ -8,6 +8,10 @@
 /* At a pod's veth: a packet to the outside that need not see the stack. */
 
 struct nat_way {
+	/* Bytes to be held against the MTU. Not 0: the kernel takes the frame's own length then. */
+	__u16 length;
+	/* By a device at which no hook of ours stands: nothing may leave there. */
+	bool is_unwatched;
 	__u32 ifindex;
 	__be32 next_hop;
 };
@@ -16,12 +20,13 @@ struct nat_way {
 static __always_inline enum handover_reason
 nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way *way)
 {
+	const struct nat_device *device;
 	struct bpf_fib_lookup fib = {
 	    .family = 2 /* AF_INET */,
 	    .l4_protocol = packet->protocol,
 	    .sport = packet->flow.source_port,
 	    .dport = packet->flow.destination_port,
-	    .tot_len = packet->segment_length,
+	    .tot_len = way->length,
 	    .ifindex = skb->ifindex,
 	    .tos = packet->tos,
 	    .ipv4_src = packet->source,
@@ -34,6 +39,10 @@ nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way 
 	/* Before Linux 5.12 a look-up without a neighbour does not name the device. */
 	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) ||
 	    fib.ifindex == skb->ifindex || fib.family != 2)
+		return HANDOVER_OUTSIDE;
+	device = nat_find_device(fib.ifindex);
+	way->is_unwatched = !device;
+	if (!device || device->flags & (NAT_DEVICE_INNER | NAT_DEVICE_L3))
 		return HANDOVER_OUTSIDE;
 	way->ifindex = fib.ifindex;
 	way->next_hop = fib.ipv4_dst;
@@ -65,6 +74,32 @@ static __always_inline void nat_remember_way(struct nat_entry *entry, const stru
 	entry->way_length = packet->segment_length;
 	entry->way_tos = packet->tos;
 	entry->way_seen = now >> NAT_WAY_TICK;
+}
+
+/* nat_find_way, for a flow that has a translation. */
+static __always_inline enum handover_reason nat_find_way_of(struct __sk_buff *skb,
+							    const struct packet *packet,
+							    struct nat_entry *entry, __u64 now,
+							    struct nat_way *way)
+{
+	enum handover_reason handover = nat_find_way(skb, packet, way);
+
+	if (handover == HANDOVER_NONE)
+		nat_remember_way(entry, packet, now, way);
+	return handover;
+}
+
+/*
+ * Whether the stack would send the packet, as it is, out of a device that no hook of ours watches:
+ * one that has just come, or through which nothing should be routed (a bridge's port). What the
+ * stack translates may still take another way.
+ */
+static __noinline bool nat_leaves_unwatched(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct nat_way way = {.length = IPV4_HEADER_LENGTH}; /* fits any MTU */
+
+	nat_find_way(skb, packet, &way);
+	return way.is_unwatched;
 }
 
 /* What a translation cannot be looked up for, or what the stack has to answer. */

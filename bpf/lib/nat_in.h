@@ -5,13 +5,14 @@
 #include "bpf/lib/deliver.h"
 #include "bpf/lib/nat.h"
 
-/* At the underlay's ingress: replies from the outside. What belongs to no translation is the
- * host's, and is passed to it untouched. */
+/* At the ingress of the underlay and the other uplinks: replies from the outside. What belongs to
+ * no translation is the host's, and is passed to it untouched. */
 
 /* Whether a frame may be a reply: a look at two fields. */
 static __always_inline bool nat_may_be_reply(struct __sk_buff *skb)
 {
-	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip) + 2 * sizeof(__be16));
+	const struct iphdr *ip =
+	    packet_bytes(skb, link_header_length, sizeof(*ip) + 2 * sizeof(__be16));
 	const __be16 *ports;
 
 	if (!ip || ip->ihl != IPV4_HEADER_LENGTH / 4)
@@ -24,11 +25,14 @@ static __always_inline bool nat_may_be_reply(struct __sk_buff *skb)
 	return ip->protocol == IPPROTO_ICMP || ip->protocol == IPPROTO_SCTP;
 }
 
+/* A packet without a MAC header cannot be redirected to a pod: the stack forwards it. */
 static __always_inline enum forward_path nat_path_of(__u8 flags)
 {
 	if (flags & NAT_FLAG_HOST)
 		return PATH_OUTSIDE_TO_HOST;
-	return flags & NAT_FLAG_STACK ? PATH_OUTSIDE_TO_STACK : PATH_OUTSIDE_TO_POD;
+	if (flags & NAT_FLAG_STACK || !link_header_length)
+		return PATH_OUTSIDE_TO_STACK;
+	return PATH_OUTSIDE_TO_POD;
 }
 
 /* Of what was translated back. */
@@ -115,7 +119,8 @@ static __always_inline int nat_receive(struct __sk_buff *skb)
 
 	if (!config.nat.enabled || !nat_may_be_reply(skb))
 		return VERDICT_PASS;
-	if (!pull_ipv4(skb, ETH_HLEN) || parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE)
+	if (!pull_ipv4(skb, link_header_length) ||
+	    parse_ipv4(skb, link_header_length, skb->len, &packet) != DROP_NONE)
 		return VERDICT_PASS;
 	return packet.has_flow ? nat_receive_flow(skb, &packet)
 			       : nat_receive_fragment(skb, &packet);

@@ -5,8 +5,8 @@
 #include "bpf/lib/nat.h"
 #include "bpf/lib/nat_ports.h"
 
-/* At the underlay's egress: what comes out of the stack for the outside. Nothing passes with a
- * pod's address. */
+/* At the egress of the underlay and the other uplinks: what comes out of the stack for the outside.
+ * Nothing passes with a pod's address. */
 
 /*
  * Leaves with the tuple that the pod sent: the stack has nothing to do with the flow, and need not
@@ -99,7 +99,7 @@ static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 
 	if (!make_linear(skb, NAT_TRANSPORT + 3 * sizeof(__be16)))
 		return false;
-	ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip) + 3 * sizeof(__be16));
+	ip = packet_bytes(skb, link_header_length, sizeof(*ip) + 3 * sizeof(__be16));
 	if (!ip || ip->ihl != IPV4_HEADER_LENGTH / 4)
 		return false;
 	ports = (const __be16 *)(ip + 1);
@@ -119,6 +119,33 @@ static __always_inline int nat_refuse_host(struct __sk_buff *skb, struct nat_req
 	return drop_packet(skb, DIRECTION_TO_UNDERLAY, drop);
 }
 
+/* What stands on the device (a macvlan) has a hook of its own, and the packet has passed it: its
+ * port may be one that was claimed there. */
+static __always_inline bool nat_came_from_upper_device(const struct __sk_buff *skb, __be32 source)
+{
+	const struct nat_device *device = nat_find_device(skb->ifindex);
+
+	return device && device->flags & NAT_DEVICE_SHARED &&
+	       !(device->flags & NAT_DEVICE_OWN && device->address == source);
+}
+
+/* Of what is forwarded for others no pod can get the tuple, and they could fill the table. */
+static __always_inline bool nat_is_host_address(struct __sk_buff *skb, __be32 address)
+{
+	struct bpf_fib_lookup fib = {
+	    .family = 2 /* AF_INET */,
+	    .ifindex = skb->ifindex,
+	    .ipv4_dst = address,
+	};
+	long found;
+
+	if (address == config.node_address)
+		return true;
+	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	/* A local route is none to forward by; without forwarding there are no others. */
+	return found == BPF_FIB_LKUP_RET_NOT_FWDED || found == BPF_FIB_LKUP_RET_FWD_DISABLED;
+}
+
 /*
  * A packet of the host's own with a source port of the range. It claims its tuple like a pod does,
  * so that no pod gets it, and takes another port where a pod has it already.
@@ -130,10 +157,12 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
 	enum drop_reason drop = DROP_NONE;
 
+	if (nat_came_from_upper_device(skb, packet->source))
+		return VERDICT_PASS;
 	if (entry) {
 		drop = nat_revive(&flow, packet, entry, request.now);
 	} else if (nat_check_opening(packet) == DROP_NAT_UNSUPPORTED_PROTOCOL ||
-		   packet->kind == PACKET_ICMP_ERROR) {
+		   packet->kind == PACKET_ICMP_ERROR || !nat_is_host_address(skb, packet->source)) {
 		return VERDICT_PASS;
 	} else {
 		request.flags = NAT_FLAG_HOST;
@@ -158,11 +187,12 @@ static __always_inline int nat_check_host(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 
-	if (!config.nat.enabled || !nat_may_collide(skb))
+	/* What has a VLAN tag has passed the hook of the VLAN's own device. */
+	if (!config.nat.enabled || skb->vlan_present || !nat_may_collide(skb))
 		return VERDICT_PASS;
-	if (!pull_ipv4(skb, ETH_HLEN) ||
-	    parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE || !packet.has_flow ||
-	    packet.is_fragment)
+	if (!pull_ipv4(skb, link_header_length) ||
+	    parse_ipv4(skb, link_header_length, skb->len, &packet) != DROP_NONE ||
+	    !packet.has_flow || packet.is_fragment)
 		return VERDICT_PASS;
 	return nat_leave_host(skb, &packet);
 }

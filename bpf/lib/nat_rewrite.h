@@ -21,7 +21,7 @@ struct nat_change {
 	__be16 new_port;
 };
 
-#define NAT_TRANSPORT	     (ETH_HLEN + IPV4_HEADER_LENGTH)
+#define NAT_TRANSPORT	     (link_header_length + IPV4_HEADER_LENGTH)
 #define NAT_QUOTED_IPV4	     (NAT_TRANSPORT + sizeof(struct icmp_header))
 #define NAT_QUOTED_TRANSPORT (NAT_QUOTED_IPV4 + IPV4_HEADER_LENGTH)
 
@@ -61,7 +61,7 @@ static __always_inline void nat_write_address(struct iphdr *ip, enum nat_end end
 
 static __always_inline bool nat_write_ipv4(struct __sk_buff *skb, enum nat_end end, __be32 address)
 {
-	struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
+	struct iphdr *ip = packet_bytes(skb, link_header_length, sizeof(*ip));
 
 	if (!ip)
 		return false;

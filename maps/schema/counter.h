@@ -7,7 +7,7 @@
 /*
  * Where a packet was seen, written once: X(NAME, "text for people"). "from" and "to" are the host's
  * point of view of the pod, the underlay and the overlay device; the guard is the XDP program of
- * the underlay.
+ * the underlay. Every other device that packets can leave the node by counts as underlay.
  */
 #define DIRECTIONS(X)                                                                              \
 	X(FROM_POD, "from-pod")                                                                    \

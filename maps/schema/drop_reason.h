@@ -62,7 +62,11 @@
 	X(NAT_TTL_EXPIRED, "nat-ttl-expired",                                                      \
 	  "a reply from the outside arrived with no hop left to its pod")                          \
 	X(NAT_REWRITE_FAILED, "nat-rewrite-failed",                                                \
-	  "the kernel refused to translate the packet, or it is too short for its protocol")
+	  "the kernel refused to translate the packet, or it is too short for its protocol")       \
+	X(NAT_UNKNOWN_DEVICE, "nat-unknown-device",                                                \
+	  "to the outside by a device at which no program of podlane stands yet")                  \
+	X(NAT_UNSUPPORTED_DEVICE, "nat-unsupported-device",                                        \
+	  "to the outside by a device whose link-layer header is neither Ethernet's nor none")
 
 enum drop_reason {
 	DROP_NONE = 0,

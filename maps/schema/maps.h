@@ -51,7 +51,7 @@
 	  "how many translations a pod holds")                                                     \
 	X(nat_fragments, LRU_HASH, struct nat_fragment_key, struct nat_fragment, 4096, 0,          \
 	  "datagrams whose later fragments are to be translated")                                  \
-	X(nat_address_by_device, HASH, __u32, struct nat_device, 256, 0,                           \
+	X(nat_address_by_device, HASH, __u32, struct nat_device, 8192, BPF_F_NO_PREALLOC,          \
 	  "the address that packets to the outside take, by device")
 
 #endif

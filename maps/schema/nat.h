@@ -102,9 +102,21 @@ struct nat_fragment {
 	__u8 pad[3];
 };
 
-/* Key of nat_address_by_device is __u32 ifindex, of a device that packets may leave the node by. */
+enum nat_device_flag {
+	NAT_DEVICE_OWN = 1 << 0,    /* the device has the address itself */
+	NAT_DEVICE_SHARED = 1 << 1, /* other devices of the node stand on it (macvlan), each with a
+				     * hook of its own */
+	NAT_DEVICE_L3 = 1 << 2,	    /* its packets have no Ethernet header */
+	NAT_DEVICE_INNER = 1 << 3,  /* nothing leaves the node by it: a pod's link, the overlay */
+};
+
+/*
+ * Key of nat_address_by_device is __u32 ifindex. The entry of a device that packets may leave the
+ * node by is there when its egress hook is, and not before: a device without one is not to be used.
+ */
 struct nat_device {
-	__be32 address; /* source of what is translated and leaves by the device */
+	__be32 address; /* source of what is translated and leaves by the device; inner: 0 */
+	__u32 flags;	/* enum nat_device_flag, bits */
 };
 
 /* What a translation's timeout depends on. */
@@ -163,6 +175,7 @@ _Static_assert(sizeof(struct nat_claim) == 32, "no implicit padding");
 _Static_assert(sizeof(struct nat_destination) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment_key) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment) == 16, "no implicit padding");
+_Static_assert(sizeof(struct nat_device) == 8, "no implicit padding");
 _Static_assert(sizeof(struct nat_config) == 48, "no implicit padding");
 
 #endif

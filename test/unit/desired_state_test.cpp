@@ -227,7 +227,7 @@ TEST_F(DesiredStateTest, Translation_NamesNetworksAndAddressesByDevice) {
                       .port_low = 20000,
                       .port_high = 29999};
     auto wanted = inputs();
-    wanted.uplinks = {{4, address("192.168.0.1")}};
+    wanted.uplinks = {{4, {.address = address("192.168.0.1").wire(), .flags = NAT_DEVICE_OWN}}};
     const auto content = desired_maps(settings_, wanted);
     const auto network = [&](std::string_view text) {
         const auto of = prefix(text);
@@ -241,6 +241,7 @@ TEST_F(DesiredStateTest, Translation_NamesNetworksAndAddressesByDevice) {
     EXPECT_EQ(network("10.244.7.0/24"), 0U);
     ASSERT_EQ(content.nat_address_by_device.size(), 1U);
     EXPECT_EQ(content.nat_address_by_device.at(4).address, address("192.168.0.1").wire());
+    EXPECT_EQ(content.nat_address_by_device.at(4).flags, static_cast<unsigned>(NAT_DEVICE_OWN));
 }
 
 TEST_F(DesiredStateTest, TranslationTurnedOff_LeavesNothingOfIt) {
@@ -250,7 +251,7 @@ TEST_F(DesiredStateTest, TranslationTurnedOff_LeavesNothingOfIt) {
                       .port_low = 20000,
                       .port_high = 29999};
     auto wanted = inputs();
-    wanted.uplinks = {{4, address("192.168.0.1")}};
+    wanted.uplinks = {{4, {.address = address("192.168.0.1").wire(), .flags = NAT_DEVICE_OWN}}};
     EXPECT_EQ(desired_maps(settings_, wanted).networks_by_prefix.size(), settings_.cluster_cidrs.size());
     EXPECT_TRUE(desired_maps(settings_, wanted).nat_address_by_device.empty());
     EXPECT_EQ(desired_nat(settings_.snat).enabled, 0U);

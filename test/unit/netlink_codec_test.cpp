@@ -3,6 +3,7 @@
 #include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 
 #include <charconv>
 #include <cstring>
@@ -100,6 +101,7 @@ TEST(NetlinkLinkTest, ExternalVxlan_IsReadWithItsSettings) {
               (Link{.ifindex = 4,
                     .name = "podlane0",
                     .kind = "vxlan",
+                    .type = ARPHRD_ETHER,
                     .flags = IFF_UP | IFF_NOARP | IFF_BROADCAST | IFF_MULTICAST | IFF_RUNNING | (1U << 16U),
                     .mtu = 1450,
                     .mac = MacAddress({0x02, 0x50, 0x0a, 0, 0, 1}),

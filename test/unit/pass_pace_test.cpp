@@ -35,6 +35,15 @@ TEST(PassPaceTest, PassAfterALongOne_StartsTwiceItsDurationAfterIt) {
     EXPECT_FALSE(pace.is_too_early(noon + 1200ms));
 }
 
+TEST(PassPaceTest, TimeThatAPassTakesOnce_DelaysNothing) {
+    PassPace pace;
+    pace.leave_out(2s);
+    pace.ran(noon, noon + 2s + 30ms);
+    EXPECT_EQ(pace.delay(noon + 2s + 30ms), 60ms);
+    pace.ran(noon + 3s, noon + 5s);
+    EXPECT_EQ(pace.delay(noon + 5s), 4s) << "it is left out once";
+}
+
 // An event at any moment, for a minute, on a node whose pass takes 250 ms.
 TEST(PassPaceTest, EventsThatNeverCease_LeaveTwoThirdsOfTheTime) {
     PassPace pace;

@@ -21,6 +21,7 @@
 #include "nat_sweep.skel.h"
 #include "tc_from_pod.skel.h"
 #include "tc_from_underlay.skel.h"
+#include "tc_from_uplink.skel.h"
 #include "tc_overlay.skel.h"
 #include "tc_to_pod.skel.h"
 #include "tc_to_underlay.skel.h"
@@ -31,11 +32,14 @@ namespace {
 struct Configuration {
     std::string_view name;
     encapsulation how;
+    unsigned link_header_length = ETH_HLEN;
 };
 constexpr std::array configurations = {
     Configuration{"own-headers", ENCAPSULATION_OWN_HEADERS},
     Configuration{"tunnel-device", ENCAPSULATION_TUNNEL_DEVICE},
 };
+// For devices without an Ethernet header.
+constexpr Configuration l3{"l3", ENCAPSULATION_OWN_HEADERS, 0};
 
 constexpr unsigned log_statistics = 4;  // BPF_LOG_STATS, include/linux/bpf_verifier.h
 constexpr std::size_t log_bytes = 1 << 20;
@@ -74,6 +78,9 @@ bool load(const Configuration& configuration) {
     // The largest range there is, so that nothing of the translation is dead code.
     skeleton->rodata_config->config.nat = podlane::nat_config_for(1024, 65535);
     skeleton->rodata_config->config.nat.at_once = 1;
+    if constexpr (requires { skeleton->rodata->link_header_length; }) {
+        skeleton->rodata->link_header_length = configuration.link_header_length;
+    }
     const auto programs = log_programs(skeleton->obj);
     const bool loaded = Skeleton::load(skeleton) == 0;
     for (const auto& [program, log] : programs) {
@@ -98,8 +105,11 @@ int main() {
         loaded = load<tc_from_underlay>(configuration) && loaded;
         loaded = load<tc_to_underlay>(configuration) && loaded;
         loaded = load<tc_overlay>(configuration) && loaded;
+        loaded = load<tc_from_uplink>(configuration) && loaded;
         loaded = load<xdp_underlay>(configuration) && loaded;
         loaded = load<nat_sweep>(configuration) && loaded;
     }
+    loaded = load<tc_from_uplink>(l3) && loaded;
+    loaded = load<tc_to_underlay>(l3) && loaded;
     return loaded ? 0 : 1;
 }

@@ -33,8 +33,11 @@ direction direction_of(Hook hook) {
         case Hook::to_pod:
             return DIRECTION_TO_POD;
         case Hook::from_underlay:
+        case Hook::from_uplink:
+        case Hook::from_l3_uplink:
             return DIRECTION_FROM_UNDERLAY;
         case Hook::to_underlay:
+        case Hook::to_l3_uplink:
             return DIRECTION_TO_UNDERLAY;
         case Hook::from_overlay:
             return DIRECTION_FROM_OVERLAY;

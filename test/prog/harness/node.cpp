@@ -126,6 +126,7 @@ Node::Node(const Member& self, const datapath_config& config, PinDirectory pins)
       drops_(open_map<spec::drop_counters>(pins_)),
       handovers_(open_map<spec::handover_counters>(pins_)),
       paths_(open_map<spec::path_counters>(pins_)) {
+    must(datapath_.load_l3(pins_, config_));
     fill();
 }
 

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/node/uplinks.h"
+
+#include <net/if.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "agent/cni/endpoint.h"
+#include "agent/link/ownership.h"
+
+namespace podlane {
+namespace {
+
+constexpr std::string_view vrf_kind = "vrf";
+
+bool is_loopback(const netlink::Link& link) {
+    return (link.flags & IFF_LOOPBACK) != 0;
+}
+
+// By its alias a pod's link is known before its record is there, and after.
+bool is_podlanes(const netlink::Link& link) {
+    return link.alias.starts_with(alias_prefix) || (link.kind == "veth" && decode_alias(link.alias));
+}
+
+bool is_inner(const netlink::Link& link, const std::set<std::uint32_t>& own) {
+    return own.contains(link.ifindex) || is_podlanes(link) || link.kind == vrf_kind;
+}
+
+// An unknown master is one that has just come: the device keeps its hook until more is known.
+bool is_port(const netlink::Link& link, const std::vector<netlink::Link>& links) {
+    const auto master = std::ranges::find(links, link.master, &netlink::Link::ifindex);
+    return link.master != 0 && master != links.end() && master->kind != vrf_kind;
+}
+
+// Devices whose packets the kernel sends out of the one below as they are, through its egress hook. (A VLAN's have a
+// tag there, by which the program knows them.)
+bool stands_on(const netlink::Link& upper, const netlink::Link& lower) {
+    constexpr std::array<std::string_view, 4> kinds = {"macvlan", "macvtap", "ipvlan", "ipvtap"};
+    return upper.link == lower.ifindex && !upper.link_netnsid && std::ranges::find(kinds, upper.kind) != kinds.end();
+}
+
+}  // namespace
+
+std::map<std::uint32_t, Uplink> choose_uplinks(const std::vector<netlink::Link>& links,
+                                               const std::set<std::uint32_t>& own) {
+    std::map<std::uint32_t, Uplink> chosen;
+    for (const auto& link : links) {
+        if (is_loopback(link) || is_port(link, links)) {
+            continue;
+        }
+        const auto is_upper = [&](const netlink::Link& upper) {
+            return stands_on(upper, link) && !is_inner(upper, own);
+        };
+        chosen.emplace(link.ifindex, Uplink{.name = link.name,
+                                            .inner = is_inner(link, own),
+                                            .ethernet = link.has_ethernet_header(),
+                                            .is_shared = std::ranges::any_of(links, is_upper)});
+    }
+    return chosen;
+}
+
+void Uplinks::choose(const std::vector<netlink::Link>& links, const std::set<std::uint32_t>& own) {
+    chosen_ = choose_uplinks(links, own);
+    seen_.clear();
+    for (const auto& link : links) {
+        seen_.emplace(link.ifindex, Seen{link.name, link.master});
+    }
+}
+
+bool Uplinks::concerns(const netlink::LinkEvent& event) const {
+    if (seen_.empty()) {
+        return false;
+    }
+    const auto& link = event.link;
+    const auto seen = seen_.find(link.ifindex);
+    if (event.change == netlink::Change::gone) {
+        return seen != seen_.end();
+    }
+    if (seen == seen_.end()) {
+        return !is_loopback(link) && !is_podlanes(link);
+    }
+    return seen->second != Seen{link.name, link.master};
+}
+
+Hook Uplinks::egress_hook(std::uint32_t ifindex) const {
+    const auto chosen = chosen_.find(ifindex);
+    return chosen == chosen_.end() || chosen->second.ethernet ? Hook::to_underlay : Hook::to_l3_uplink;
+}
+
+std::vector<WantedHook> Uplinks::hooks(const DeviceNames& peer_facing) const {
+    std::vector<WantedHook> hooks;
+    for (const auto& [ifindex, device] : peer_facing) {
+        const bool l3 = egress_hook(ifindex) == Hook::to_l3_uplink;
+        hooks.push_back({l3 ? Hook::from_l3_uplink : Hook::from_underlay, ifindex, device});
+        hooks.push_back({egress_hook(ifindex), ifindex, device});
+    }
+    for (const auto& [ifindex, uplink] : chosen_) {
+        if (!uplink.inner && !peer_facing.contains(ifindex)) {
+            hooks.push_back({uplink.ethernet ? Hook::from_uplink : Hook::from_l3_uplink, ifindex, uplink.name});
+            hooks.push_back({egress_hook(ifindex), ifindex, uplink.name});
+        }
+    }
+    return hooks;
+}
+
+// The kernel lists a device's primary addresses first.
+std::map<std::uint32_t, nat_device> Uplinks::devices(const UplinkAddresses& addresses, const DeviceNames& peer_facing,
+                                                     const std::function<bool(Hook, std::uint32_t)>& is_watched) const {
+    constexpr std::uint8_t global_scope = 0;  // RT_SCOPE_UNIVERSE
+    std::map<std::uint32_t, nat_device> devices;
+    const auto add = [&](std::uint32_t ifindex, unsigned flags) {
+        if (is_watched(egress_hook(ifindex), ifindex)) {
+            devices.emplace(ifindex, nat_device{.address = addresses.node.wire(), .flags = flags});
+        }
+    };
+    for (const auto& [ifindex, uplink] : chosen_) {
+        if (uplink.inner && !peer_facing.contains(ifindex)) {
+            devices.emplace(ifindex, nat_device{.address = 0, .flags = NAT_DEVICE_INNER});
+        } else {
+            add(ifindex, (uplink.is_shared ? NAT_DEVICE_SHARED : 0U) | (uplink.ethernet ? 0U : NAT_DEVICE_L3));
+        }
+    }
+    for (const auto& [ifindex, name] : peer_facing) {
+        if (!devices.contains(ifindex)) {
+            add(ifindex, 0);
+        }
+    }
+    for (const auto& address : addresses.all) {
+        const auto device = devices.find(address.ifindex);
+        if (device == devices.end() || (device->second.flags & (NAT_DEVICE_INNER | NAT_DEVICE_OWN)) != 0 ||
+            address.scope != global_scope ||
+            (address.ifindex == addresses.underlay && address.address != addresses.node)) {
+            continue;
+        }
+        device->second.address = address.address.wire();
+        device->second.flags |= NAT_DEVICE_OWN;
+    }
+    return devices;
+}
+
+}  // namespace podlane
