@@ -91,7 +91,8 @@ static __always_inline int nat_leave(struct __sk_buff *skb, const struct packet 
 	return nat_leave_flow(skb, packet, pod);
 }
 
-/* Whether a frame of the host's own may carry a port of the range: a look at two fields. */
+/* Whether a frame of the host's own may carry a port of ours: a look at two fields, and at most at
+ * one byte of a table. */
 static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 {
 	const struct iphdr *ip;
@@ -104,8 +105,8 @@ static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 		return false;
 	ports = (const __be16 *)(ip + 1);
 	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
-		return nat_is_in_range(ports[0]);
-	return ip->protocol == IPPROTO_ICMP && nat_is_in_range(ports[2]);
+		return nat_may_have(ports[0]);
+	return ip->protocol == IPPROTO_ICMP && nat_may_have(ports[2]);
 }
 
 /* The host goes on when the table has no room for it, unless a pod has the very tuple. */
