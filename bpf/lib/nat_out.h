@@ -106,7 +106,9 @@ static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 	ports = (const __be16 *)(ip + 1);
 	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
 		return nat_may_have(ports[0]);
-	return ip->protocol == IPPROTO_ICMP && nat_may_have(ports[2]);
+	if (ip->protocol == IPPROTO_ICMP)
+		return nat_may_have(ports[2]);
+	return ip->protocol == IPPROTO_SCTP; /* pods keep their ports, whichever they are */
 }
 
 /* The host goes on when the table has no room for it, unless a pod has the very tuple. */
@@ -154,7 +156,7 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	return VERDICT_PASS;
 }
 
-/* A packet that no pod sent. */
+/* A packet that no pod sent. Of a datagram in fragments the first alone has a port to change. */
 static __always_inline int nat_check_host(struct __sk_buff *skb)
 {
 	struct packet packet = {};
@@ -162,8 +164,7 @@ static __always_inline int nat_check_host(struct __sk_buff *skb)
 	if (!config.nat.enabled || !nat_may_collide(skb))
 		return VERDICT_PASS;
 	if (!pull_ipv4(skb, ETH_HLEN) ||
-	    parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE || !packet.has_flow ||
-	    packet.is_fragment)
+	    parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE || !packet.has_flow)
 		return VERDICT_PASS;
 	return nat_leave_host(skb, &packet);
 }
