@@ -53,6 +53,8 @@ static __always_inline int nat_receive_fragment(struct __sk_buff *skb, const str
 	path = nat_path_of(first->flags);
 	if (path == PATH_OUTSIDE_TO_POD && packet->ttl <= 1)
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_TTL_EXPIRED);
+	if (path == PATH_OUTSIDE_TO_POD && !bpf_map_lookup_elem(&pods_by_ipv4, &address))
+		return hand_over(skb, DIRECTION_FROM_UNDERLAY, HANDOVER_NO_POD);
 	count_path(skb, path);
 	if (!nat_rewrite_fragment(skb, NAT_END_DESTINATION, address))
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_REWRITE_FAILED);

@@ -48,6 +48,15 @@ TEST_F(NatFragment, FragmentsOfTheReply_ReachThePod) {
     EXPECT_TRUE(drops(underlay_in, bytes(without_hops), DROP_NAT_TTL_EXPIRED));
 }
 
+TEST_F(NatFragment, LaterFragmentToAPodThatIsGone_IsLeftToTheStack) {
+    const std::uint16_t port = leaves(datagram_);
+    const Frame reply = outside_sends(n1_ip, answer_to(from(datagram_, n1_ip, port).transport));
+    EXPECT_EQ(node().run(underlay_in, bytes(first_of(reply))).verdict, Verdict::redirect);
+    node().forget_counters();
+    must(map<spec::pods_by_ipv4>().erase(web_ip.wire()));
+    EXPECT_TRUE(hands_over(underlay_in, bytes(later_of(reply)), HANDOVER_NO_POD));
+}
+
 // The first one alone has a port; the address stays.
 TEST_F(NatFragment, FragmentsOfTheHostsDatagram_GetAnotherPortWhereAPodHasTheTuple) {
     EXPECT_EQ(leaves(from(datagram_, web_ip, kept_port)), kept_port);
