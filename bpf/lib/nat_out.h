@@ -138,6 +138,9 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	} else if (nat_check_opening(packet) == DROP_NAT_UNSUPPORTED_PROTOCOL ||
 		   packet->kind == PACKET_ICMP_ERROR) {
 		return VERDICT_PASS;
+	} else if (packet->tcp_flags & TCP_RST) {
+		/* Whoever scans our ports would fill the host's share of the table. */
+		return nat_refuse_host(skb, &request, DROP_NAT_NOT_OPENED);
 	} else {
 		request.flags = NAT_FLAG_HOST;
 		request.reply.nat_address = packet->source;
