@@ -26,6 +26,7 @@ static __always_inline bool give_up_claim(const struct flow_key *flow,
 	bpf_spin_lock(&claim->lock);
 	if (same_flow(&claim->flow, flow) && nat_is_expired(flow, entry, now)) {
 		claim->flow = (struct flow_key){};
+		claim->since = now; /* nobody takes it over while we remove it */
 		ours = true;
 	}
 	bpf_spin_unlock(&claim->lock);

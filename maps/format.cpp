@@ -203,6 +203,7 @@ template std::string text_of(const packet_counter& counter);
 template std::string text_of(const nat_entry& entry);
 template std::string text_of(const nat_claim& claim);
 template std::string text_of(const nat_ports& ports);
+template std::string text_of(const nat_port_page& page);
 template std::string text_of(const nat_pod_flows& flows);
 template std::string text_of(const nat_fragment& fragment);
 template std::string text_of(const nat_device& device);
@@ -270,6 +271,10 @@ Json json_of(const nat_ports& ports) {
         used += block;
     }
     return {{"used", used}};
+}
+
+Json json_of(const nat_port_page& page) {
+    return {{"given", std::ranges::count(page.given, __u8{1})}};
 }
 
 Json json_of(const nat_pod_flows& flows) {

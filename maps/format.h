@@ -28,6 +28,7 @@ using Json = nlohmann::ordered_json;
 [[nodiscard]] Json json_of(const nat_entry& entry);
 [[nodiscard]] Json json_of(const nat_claim& claim);
 [[nodiscard]] Json json_of(const nat_ports& ports);
+[[nodiscard]] Json json_of(const nat_port_page& page);
 [[nodiscard]] Json json_of(const nat_pod_flows& flows);
 [[nodiscard]] Json json_of(const nat_fragment& fragment);
 [[nodiscard]] Json json_of(const nat_device& device);
@@ -141,6 +142,8 @@ template <>
 struct KeyFormat<spec::nat_by_reply> : NatReplyKeyFormat {};
 template <>
 struct KeyFormat<spec::nat_ports_by_destination> : NatDestinationKeyFormat {};
+template <>
+struct KeyFormat<spec::nat_given_ports> : IndexKeyFormat {};
 template <>
 struct KeyFormat<spec::nat_flows_by_pod> : AddressKeyFormat {};
 template <>

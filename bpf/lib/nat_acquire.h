@@ -73,6 +73,16 @@ static __noinline enum nat_try nat_take_over(struct nat_request *request)
 	return won ? NAT_TRY_WON : NAT_TRY_BUSY;
 }
 
+static __always_inline void nat_mark_given(const struct nat_reply_key *reply)
+{
+	__u32 page = bpf_ntohs(reply->nat_port) / NAT_PORT_PAGE;
+	struct nat_port_page *ports = bpf_map_lookup_elem(&nat_given_ports, &page);
+
+	/* Not written without need: the other CPUs read it. */
+	if (ports && reply->protocol != IPPROTO_SCTP && !nat_is_given(reply->nat_port))
+		ports->given[bpf_ntohs(reply->nat_port) % NAT_PORT_PAGE] = 1;
+}
+
 /* Claims the tuple with this port (host byte order) for the current request; enum nat_try. */
 __noinline int nat_try_port(__u32 port)
 {
@@ -90,6 +100,7 @@ __noinline int nat_try_port(__u32 port)
 		return nat_take_over(request);
 	if (error)
 		return NAT_TRY_FULL;
+	nat_mark_given(&request->reply);
 	nat_count_port(&request->reply, 1);
 	return NAT_TRY_WON;
 }

@@ -76,6 +76,12 @@ static __always_inline __u32 nat_block_of(__be16 port)
 	return config.nat.block_size ? block / config.nat.block_size : 0;
 }
 
+/* Counts of the blocks of another configuration's range say nothing. */
+static __always_inline bool nat_counts_our_range(const struct nat_ports *ports)
+{
+	return ports->port_low == config.nat.port_low && ports->port_count == config.nat.port_count;
+}
+
 static __always_inline void nat_count_port(const struct nat_reply_key *reply, __s32 change)
 {
 	struct nat_destination destination = {
@@ -85,10 +91,10 @@ static __always_inline void nat_count_port(const struct nat_reply_key *reply, __
 	    .protocol = reply->protocol,
 	};
 	struct nat_ports *ports = bpf_map_lookup_elem(&nat_ports_by_destination, &destination);
-	__u32 block = nat_block_of(reply->nat_port);
 
-	if (ports && block < NAT_BLOCKS_MAX)
-		__sync_fetch_and_add(&ports->used[block], change);
+	if (ports && nat_counts_our_range(ports) && nat_is_in_range(reply->nat_port))
+		__sync_fetch_and_add(
+		    &ports->used[nat_block_of(reply->nat_port) & (NAT_BLOCKS_MAX - 1)], change);
 }
 
 /* Takes a flow out of the table whose tuple is no longer its own. */

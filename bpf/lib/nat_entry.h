@@ -28,6 +28,21 @@ static __always_inline bool nat_is_in_range(__be16 port)
 	return (__u32)(bpf_ntohs(port) - config.nat.port_low) < config.nat.port_count;
 }
 
+/* Translations that another configuration's range gave a port to live on. */
+static __always_inline bool nat_is_given(__be16 port)
+{
+	__u32 page = bpf_ntohs(port) / NAT_PORT_PAGE;
+	const struct nat_port_page *ports = bpf_map_lookup_elem(&nat_given_ports, &page);
+
+	return ports && ports->given[bpf_ntohs(port) % NAT_PORT_PAGE];
+}
+
+/* Whether a translation may have the port. Cheap, for packets that have nothing to do with us. */
+static __always_inline bool nat_may_have(__be16 port)
+{
+	return nat_is_in_range(port) || nat_is_given(port);
+}
+
 static __always_inline bool nat_is_closed(const struct flow_key *flow,
 					  const struct nat_entry *entry)
 {

@@ -8,7 +8,7 @@
 /* At the ingress of the underlay and the other uplinks: replies from the outside. What belongs to
  * no translation is the host's, and is passed to it untouched. */
 
-/* Whether a frame may be a reply: a look at two fields. */
+/* Whether a frame may be a reply: a look at two fields, and at most at one byte of a table. */
 static __always_inline bool nat_may_be_reply(struct __sk_buff *skb)
 {
 	const struct iphdr *ip =
@@ -21,7 +21,7 @@ static __always_inline bool nat_may_be_reply(struct __sk_buff *skb)
 		return true;
 	ports = (const __be16 *)(ip + 1);
 	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
-		return nat_is_in_range(ports[1]);
+		return nat_may_have(ports[1]);
 	return ip->protocol == IPPROTO_ICMP || ip->protocol == IPPROTO_SCTP;
 }
 

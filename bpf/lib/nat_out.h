@@ -91,7 +91,8 @@ static __always_inline int nat_leave(struct __sk_buff *skb, const struct packet 
 	return nat_leave_flow(skb, packet, pod);
 }
 
-/* Whether a frame of the host's own may carry a port of the range: a look at two fields. */
+/* Whether a frame of the host's own may carry a port of ours: a look at two fields, and at most at
+ * one byte of a table. */
 static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 {
 	const struct iphdr *ip;
@@ -104,8 +105,10 @@ static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 		return false;
 	ports = (const __be16 *)(ip + 1);
 	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
-		return nat_is_in_range(ports[0]);
-	return ip->protocol == IPPROTO_ICMP && nat_is_in_range(ports[2]);
+		return nat_may_have(ports[0]);
+	if (ip->protocol == IPPROTO_ICMP)
+		return nat_may_have(ports[2]);
+	return ip->protocol == IPPROTO_SCTP; /* pods keep their ports, whichever they are */
 }
 
 /* The host goes on when the table has no room for it, unless a pod has the very tuple. */
@@ -164,6 +167,9 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	} else if (nat_check_opening(packet) == DROP_NAT_UNSUPPORTED_PROTOCOL ||
 		   packet->kind == PACKET_ICMP_ERROR || !nat_is_host_address(skb, packet->source)) {
 		return VERDICT_PASS;
+	} else if (packet->tcp_flags & TCP_RST) {
+		/* Whoever scans our ports would fill the host's share of the table. */
+		return nat_refuse_host(skb, &request, DROP_NAT_NOT_OPENED);
 	} else {
 		request.flags = NAT_FLAG_HOST;
 		request.reply.nat_address = packet->source;
@@ -182,7 +188,7 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	return VERDICT_PASS;
 }
 
-/* A packet that no pod sent. */
+/* A packet that no pod sent. Of a datagram in fragments the first alone has a port to change. */
 static __always_inline int nat_check_host(struct __sk_buff *skb)
 {
 	struct packet packet = {};
@@ -191,8 +197,7 @@ static __always_inline int nat_check_host(struct __sk_buff *skb)
 	if (!config.nat.enabled || skb->vlan_present || !nat_may_collide(skb))
 		return VERDICT_PASS;
 	if (!pull_ipv4(skb, link_header_length) ||
-	    parse_ipv4(skb, link_header_length, skb->len, &packet) != DROP_NONE ||
-	    !packet.has_flow || packet.is_fragment)
+	    parse_ipv4(skb, link_header_length, skb->len, &packet) != DROP_NONE || !packet.has_flow)
 		return VERDICT_PASS;
 	return nat_leave_host(skb, &packet);
 }

@@ -43,10 +43,16 @@ static __always_inline struct nat_ports *nat_ports_towards(const struct nat_repl
 	};
 	struct nat_ports *ports = bpf_map_lookup_elem(&nat_ports_by_destination, &destination);
 
-	if (ports)
+	if (ports && nat_counts_our_range(ports))
 		return ports;
-	bpf_map_update_elem(&nat_ports_by_destination, &destination, &no_ports, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&nat_ports_by_destination, &destination);
+	bpf_map_update_elem(&nat_ports_by_destination, &destination, &no_ports,
+			    ports ? BPF_ANY : BPF_NOEXIST);
+	ports = bpf_map_lookup_elem(&nat_ports_by_destination, &destination);
+	if (ports) {
+		ports->port_low = config.nat.port_low;
+		ports->port_count = config.nat.port_count;
+	}
+	return ports;
 }
 
 /*
@@ -151,7 +157,7 @@ static __always_inline int nat_try_any_port(struct nat_request *request)
 	const struct nat_ports *ports = nat_ports_towards(&request->reply);
 	int tried = NAT_TRY_BUSY;
 
-	if (nat_is_in_range(request->flow.pod_port))
+	if (nat_is_in_range(request->flow.pod_port) || (request->flags & NAT_FLAG_HOST))
 		tried = nat_try_port(bpf_ntohs(request->flow.pod_port));
 	for (int i = 0; i < NAT_RANDOM_TRIES && tried == NAT_TRY_BUSY; i++)
 		tried = nat_try_random_port(ports);

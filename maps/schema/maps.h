@@ -47,6 +47,8 @@
 	  "which flow a translated tuple belongs to")                                              \
 	X(nat_ports_by_destination, LRU_HASH, struct nat_destination, struct nat_ports, 4096, 0,   \
 	  "ports in use towards a destination")                                                    \
+	X(nat_given_ports, ARRAY, __u32, struct nat_port_page, NAT_PORT_PAGES, 0,                  \
+	  "ports that translations were ever given")                                               \
 	X(nat_flows_by_pod, HASH, __be32, struct nat_pod_flows, 16384, BPF_F_NO_PREALLOC,          \
 	  "how many translations a pod holds")                                                     \
 	X(nat_fragments, LRU_HASH, struct nat_fragment_key, struct nat_fragment, 4096, 0,          \

@@ -77,7 +77,20 @@ struct nat_destination {
 /* Value of nat_ports_by_destination. A hint where to look; the claim is the entry of nat_by_reply.
  */
 struct nat_ports {
+	__u16 port_low; /* the range that the blocks are cut of, as in struct nat_config */
+	__u16 port_count;
 	__s32 used[NAT_BLOCKS_MAX]; /* ports in use by block */
+};
+
+/*
+ * Value of nat_given_ports; key: __u32, a port (host byte order) / NAT_PORT_PAGE. Tells ports that
+ * need a look at nat_by_reply from those that do not, also such as another snat.portRange gave.
+ * Identifiers of ICMP echo are among them, SCTP's ports are not.
+ */
+#define NAT_PORT_PAGE  256
+#define NAT_PORT_PAGES 256
+struct nat_port_page {
+	__u8 given[NAT_PORT_PAGE]; /* 1: since the map was made a translation has had the port */
 };
 
 /* Value of nat_flows_by_pod; key: __be32 address of the pod, or of the host itself. */
@@ -172,6 +185,7 @@ struct nat_config {
 _Static_assert(sizeof(struct nat_entry) == 32, "no implicit padding");
 _Static_assert(sizeof(struct nat_reply_key) == 16, "no implicit padding");
 _Static_assert(sizeof(struct nat_claim) == 32, "no implicit padding");
+_Static_assert(sizeof(struct nat_ports) == 4 + 4 * NAT_BLOCKS_MAX, "no implicit padding");
 _Static_assert(sizeof(struct nat_destination) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment_key) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment) == 16, "no implicit padding");

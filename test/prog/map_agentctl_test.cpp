@@ -66,6 +66,9 @@ protected:
         ports.used[0] = 2;
         ports.used[255] = 3;
         ASSERT_TRUE(ports_.update(NatDestinationKeyFormat::parse("udp:192.168.0.1:203.0.113.10:53").value(), ports));
+        nat_port_page page{};
+        page.given[7] = page.given[8] = 1;
+        ASSERT_TRUE(given_.update(0, page));
         ASSERT_TRUE(pod_flows_.update(address("10.244.1.5"), {.flows = 9}));
         ASSERT_TRUE(fragments_.update(NatFragmentKeyFormat::parse("udp:10.244.1.5:203.0.113.10:4711").value(),
                                       {.seen = 6, .address = address("192.168.0.1"), .flags = 0, .pad = {}}));
@@ -88,6 +91,7 @@ protected:
         pin(translations_.fd(), pin_path<spec::nat_by_flow>(bpffs()));
         pin(claims_.fd(), pin_path<spec::nat_by_reply>(bpffs()));
         pin(ports_.fd(), pin_path<spec::nat_ports_by_destination>(bpffs()));
+        pin(given_.fd(), pin_path<spec::nat_given_ports>(bpffs()));
         pin(pod_flows_.fd(), pin_path<spec::nat_flows_by_pod>(bpffs()));
         pin(fragments_.fd(), pin_path<spec::nat_fragments>(bpffs()));
         pin(devices_.fd(), pin_path<spec::nat_address_by_device>(bpffs()));
@@ -135,6 +139,7 @@ protected:
     Map<spec::nat_by_flow> translations_ = new_map<spec::nat_by_flow>();
     Map<spec::nat_by_reply> claims_ = new_map<spec::nat_by_reply>();
     Map<spec::nat_ports_by_destination> ports_ = new_map<spec::nat_ports_by_destination>();
+    Map<spec::nat_given_ports> given_ = new_map<spec::nat_given_ports>();
     Map<spec::nat_flows_by_pod> pod_flows_ = new_map<spec::nat_flows_by_pod>();
     Map<spec::nat_fragments> fragments_ = new_map<spec::nat_fragments>();
     Map<spec::nat_address_by_device> devices_ = new_map<spec::nat_address_by_device>();
@@ -155,7 +160,7 @@ TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
     };
     const auto all = json({"map", "dump"});
     ASSERT_TRUE(all.is_array());
-    ASSERT_EQ(all.size(), 15U);
+    ASSERT_EQ(all.size(), 16U);
     EXPECT_EQ(all[0], map("nodes_by_pod_cidr", "hash", 16384,
                           {entry({{"podCIDR", "10.244.2.0/24"}}, peer), entry({{"podCIDR", "10.244.10.0/24"}}, peer)}));
     EXPECT_EQ(all[1],
@@ -223,6 +228,7 @@ TEST_F(AgentctlMapTest, DumpOfTheTranslations_HasAddressesPortsAndNames) {
     is(4, {{"protocol", "udp"}, {"sourceIP", "10.244.1.5"}, {"destinationIP", "203.0.113.10"}, {"id", 4711}},
        {{"address", "192.168.0.1"}, {"flags", Document::array()}, {"seen", 6}});
     is(5, {{"ifindex", 2}}, {{"address", "192.168.0.1"}, {"flags", {"own", "l3"}}});
+    EXPECT_EQ(json({"map", "get", "nat_given_ports", "0"})["value"], Document({{"given", 2}}));
     // A key as printed finds its entry.
     for (const auto& map : all) {
         const auto found = json({"map", "get", map["name"].get<std::string>(), map["entries"][0]["key"].dump()});
@@ -296,7 +302,7 @@ TEST_F(AgentctlMapTest, DumpAsYaml_MeansTheSameAsJson) {
     const Ran run = agentctl({"map", "dump", "-o", "yaml"});
     EXPECT_EQ(run.status, ExitStatus::ok) << run.err;
     const YAML::Node all = YAML::Load(run.out);
-    ASSERT_EQ(all.size(), 15U);
+    ASSERT_EQ(all.size(), 16U);
     EXPECT_EQ(all[0]["entries"][1]["key"]["podCIDR"].as<std::string>(), "10.244.10.0/24");
     EXPECT_EQ(all[2]["entries"][0]["value"]["mac"].as<std::string>(), "0a:01:02:03:04:05");
     EXPECT_EQ(all[2]["entries"][0]["value"]["mtu"].as<unsigned>(), 1450U);
@@ -359,7 +365,7 @@ TEST_F(AgentctlMapTest, Get_SaysWhatIsMissingOrWrong) {
 
 TEST_F(AgentctlMapTest, Stats_CountEntriesCapacityAndMemory) {
     const auto stats = json({"map", "stats"});
-    ASSERT_EQ(stats.size(), 15U);
+    ASSERT_EQ(stats.size(), 16U);
     EXPECT_EQ(stats[0]["name"], "nodes_by_pod_cidr");
     EXPECT_EQ(stats[0]["entries"], 2);
     EXPECT_EQ(stats[0]["maxEntries"], 16384);
@@ -379,7 +385,7 @@ TEST_F(AgentctlMapTest, MapThatIsNotPinned_IsToldAndTheRestIsShown) {
     std::filesystem::remove(pin_path<spec::flow_owners>(bpffs()));
     const Ran all = agentctl({"map", "dump", "-o", "json"});
     EXPECT_EQ(all.status, ExitStatus::ok);
-    EXPECT_EQ(Document::parse(all.out).size(), 14U);
+    EXPECT_EQ(Document::parse(all.out).size(), 15U);
     EXPECT_NE(all.err.find("open map flow_owners at "), std::string::npos) << all.err;
     EXPECT_EQ(agentctl({"map", "dump", "flow_owners"}).status, ExitStatus::not_found);
 }

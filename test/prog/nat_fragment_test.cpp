@@ -48,6 +48,31 @@ TEST_F(NatFragment, FragmentsOfTheReply_ReachThePod) {
     EXPECT_TRUE(drops(underlay_in, bytes(without_hops), DROP_NAT_TTL_EXPIRED));
 }
 
+TEST_F(NatFragment, LaterFragmentToAPodThatIsGone_IsLeftToTheStack) {
+    const std::uint16_t port = leaves(datagram_);
+    const Frame reply = outside_sends(n1_ip, answer_to(from(datagram_, n1_ip, port).transport));
+    EXPECT_EQ(node().run(underlay_in, bytes(first_of(reply))).verdict, Verdict::redirect);
+    node().forget_counters();
+    must(map<spec::pods_by_ipv4>().erase(web_ip.wire()));
+    EXPECT_TRUE(hands_over(underlay_in, bytes(later_of(reply)), HANDOVER_NO_POD));
+}
+
+// The first one alone has a port; the address stays.
+TEST_F(NatFragment, FragmentsOfTheHostsDatagram_GetAnotherPortWhereAPodHasTheTuple) {
+    EXPECT_EQ(leaves(from(datagram_, web_ip, kept_port)), kept_port);
+    const Frame sent = from(forwarded(datagram_), n1_ip, kept_port);
+    const Outcome first = node().run(underlay_out, bytes(first_of(sent)));
+    const std::uint16_t port = source_port(first.packet);
+    EXPECT_NE(port, kept_port);
+    EXPECT_TRUE(is_outcome(first, {Verdict::pass, bytes(from(first_of(sent), n1_ip, port)), 0}));
+    node().forget_counters();
+    EXPECT_TRUE(leaves_alone(underlay_out, bytes(later_of(sent))));
+    const Frame reply = outside_sends(n1_ip, Udp{4000, port});
+    EXPECT_TRUE(passes(underlay_in, bytes(first_of(reply)), bytes(to(first_of(reply), n1_ip, kept_port)),
+                       PATH_OUTSIDE_TO_HOST));
+    EXPECT_TRUE(passes(underlay_in, bytes(later_of(reply)), bytes(later_of(reply)), PATH_OUTSIDE_TO_HOST));
+}
+
 TEST_F(NatFragment, FragmentsOfAStackFlowsReply_GoUpTheStack) {
     EXPECT_EQ(node().run(underlay_out, bytes(forwarded(from(datagram_, web_ip, kept_port)))).verdict, Verdict::pass);
     node().forget_counters();

@@ -23,6 +23,8 @@ protected:
     }
 };
 
+class NatHostReset : public NatTest {};
+
 INSTANTIATE_TEST_SUITE_P(Protocols, NatHost,
                          testing::Values(Transport(Tcp{kept_port, 80, tcp_flag::syn}), Transport(Udp{kept_port, 4000}),
                                          Transport(Icmp{.id = kept_port, .sequence = 3})));
@@ -58,6 +60,16 @@ TEST_P(NatHost, WithoutRoomInTheTable_TheHostGoesOnUnlessAPodHasTheTuple) {
     EXPECT_EQ(translations(), 0U);
     EXPECT_EQ(leaves(pod_sends()), kept_port);
     EXPECT_TRUE(drops(underlay_out, bytes(host_sends()), DROP_NAT_POD_SHARE_EXCEEDED));
+}
+
+// What answers whoever scans the host's ports must not fill the table.
+TEST_F(NatHostReset, OpensNothingAndIsNeverThePods) {
+    const Frame reset =
+        from(forwarded(from_pod(pod("web"), outside_ip, Tcp{kept_port, 80, tcp_flag::rst})), n1_ip, kept_port);
+    EXPECT_TRUE(leaves_alone(underlay_out, bytes(reset)));
+    EXPECT_EQ(translations(), 0U);
+    EXPECT_EQ(leaves(from_pod(pod("web"), outside_ip, Tcp{kept_port, 80, tcp_flag::syn})), kept_port);
+    EXPECT_TRUE(drops(underlay_out, bytes(reset), DROP_NAT_NOT_OPENED));
 }
 
 TEST_P(NatHost, PortOutsideTheRange_CostsNothing) {

@@ -96,6 +96,23 @@ TEST_P(NatIcmpError, FromThePod_LeavesQuotingWhatTheOutsideSent) {
     }
 }
 
+class NatIcmpQuotation : public NatTest {};
+
+// RFC 768: zero would say that there is none.
+TEST_F(NatIcmpQuotation, WhoseUdpChecksumComesToZero_HasTheOtherForm) {
+    constexpr std::size_t udp_checksum = 14 + 20 + 6;
+    Frame sent = from_pod(pod("web"), outside_ip, Udp{far_port, 4000});
+    for (std::uint16_t filler = 0; read16(bytes(sent), udp_checksum) != 0xffff; ++filler) {
+        write16(sent.payload, 0, filler);
+    }
+    const std::uint16_t nat_port = leaves(sent);
+    Frame error = outside_sends(n1_ip, errors[0]);
+    error.payload = quotation(from(forwarded(sent), n1_ip, nat_port), whole);
+    Frame expected = to(error, web_ip, 0);
+    expected.payload = quotation(forwarded(sent), whole);
+    EXPECT_TRUE(redirects(underlay_in, bytes(error), bytes(delivered(expected, pod("web"))), PATH_OUTSIDE_TO_POD));
+}
+
 TEST_P(NatIcmpError, AboutNoTranslation_IsTheHostsOrDoesNotLeave) {
     Frame around = outside_sends(n1_ip, errors[0]);
     around.ip.source = router_ip;
@@ -105,6 +122,15 @@ TEST_P(NatIcmpError, AboutNoTranslation_IsTheHostsOrDoesNotLeave) {
     const Frame refused = error(from_pod(pod("web"), outside_ip, errors[0]), errors[0], seen);
     EXPECT_TRUE(hands_over(from_web, bytes(refused), HANDOVER_OUTSIDE));
     EXPECT_TRUE(drops(underlay_out, bytes(forwarded(refused)), DROP_NAT_NOT_OPENED));
+}
+
+// Its quotation names a translation, but whoever sent it did not hear of that from our packet.
+TEST_P(NatIcmpError, ToAnotherAddressThanItQuotes_IsTheHosts) {
+    const std::uint16_t nat_port = leaves(sent(kept_port));
+    Frame around = outside_sends(address("192.168.100.77"), errors[0]);
+    around.ip.source = router_ip;
+    EXPECT_TRUE(
+        leaves_alone(underlay_in, bytes(error(around, errors[0], from(forwarded(sent(kept_port)), n1_ip, nat_port)))));
 }
 
 TEST_P(NatIcmpError, KeepsNoTranslation) {

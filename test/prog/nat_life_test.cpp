@@ -205,6 +205,15 @@ TEST_F(NatLife, FlowThatComesBackAfterItsTime_KeepsItsPortIfNobodyTookIt) {
     EXPECT_EQ(leaves(datagram), port);
 }
 
+TEST_F(NatLife, ConnectionThatComesBackAfterItsEnd_LastsLikeOneBeingOpened) {
+    establish();
+    pod_sends(fin);
+    remote_answers(remote_sends(ack, tcp_flag::fin | tcp_flag::ack));
+    age(syn, seconds(11));
+    pod_sends(ack);
+    lasts(syn, seconds(240));
+}
+
 TEST_F(NatLife, FlowWhoseTupleAnotherFlowHas_IsNotTranslatedByIt) {
     const Frame datagram = web_sends(Udp{kept_port, 4000});
     pod_sends(datagram);

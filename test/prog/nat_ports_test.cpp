@@ -43,6 +43,32 @@ protected:
         }
         return ports;
     }
+    // The block that has a free port may not be the first to be searched; a repeated packet finds it.
+    static std::optional<std::uint16_t> port_taken_by(const Frame& frame) {
+        for (int i = 0; i < 100; ++i) {
+            const Outcome outcome = goes_out(frame);
+            if (outcome.verdict == Verdict::pass) {
+                return source_port(outcome.packet);
+            }
+        }
+        return std::nullopt;
+    }
+    static void make_claims_old() {
+        auto all = map<spec::nat_by_reply>();
+        for (auto [key, claim] : must(all.entries())) {
+            claim.since -= 1'000'000'000U;
+            must(all.update(key, claim));
+        }
+    }
+    // With flows of nobody, but for those that are there already.
+    static void fill_table(std::size_t there) {
+        std::vector<flow_key> keys(spec::nat_by_flow::capacity - there);
+        const std::vector<nat_entry> entries(keys.size());
+        for (std::size_t i = 0; i < keys.size(); ++i) {
+            keys[i].pod_address = static_cast<__be32>(i + 1);
+        }
+        must(map<spec::nat_by_flow>().update_all(keys, entries));
+    }
     static std::multiset<std::uint16_t> whole_range() {
         std::multiset<std::uint16_t> ports;
         for (std::uint32_t port = nat_range.first; port <= nat_range.last; ++port) {
@@ -100,15 +126,7 @@ TEST_F(NatPorts, ExpiredTranslation_IsTakenOverInPlace) {
     open(nat_range.size());
     const std::uint16_t freed = leaves(flow(7));
     age(flow(7), std::chrono::seconds(300));
-    // The block that has it may not be the first to be searched; a repeated packet finds it.
-    std::optional<std::uint16_t> taken;
-    for (int i = 0; i < 100 && !taken; ++i) {
-        const Outcome outcome = goes_out(flow(200));
-        if (outcome.verdict == Verdict::pass) {
-            taken = source_port(outcome.packet);
-        }
-    }
-    EXPECT_EQ(taken, freed);
+    EXPECT_EQ(port_taken_by(flow(200)), freed);
     EXPECT_FALSE(entry_of(flow(7)).has_value());
     EXPECT_EQ(translations(), nat_range.size());
     EXPECT_EQ(claims(), nat_range.size());
@@ -155,17 +173,32 @@ TEST_F(NatPorts, ClaimWithoutAFlow_IsTakenOverOnceItIsOld) {
     for (int i = 0; i < 20; ++i) {
         EXPECT_EQ(goes_out(flow(200)).verdict, Verdict::drop) << "it may be on its way into the table";
     }
-    auto claims_of_all = map<spec::nat_by_reply>();
-    for (auto [key, claim] : must(claims_of_all.entries())) {
-        claim.since -= 1'000'000'000U;
-        must(claims_of_all.update(key, claim));
-    }
-    std::optional<std::uint16_t> taken;
-    for (int i = 0; i < 100 && !taken; ++i) {
-        const Outcome outcome = goes_out(flow(200));
-        taken = outcome.verdict == Verdict::pass ? std::optional(source_port(outcome.packet)) : std::nullopt;
-    }
-    EXPECT_EQ(taken, freed);
+    make_claims_old();
+    EXPECT_EQ(port_taken_by(flow(200)), freed);
+}
+
+TEST_F(NatPorts, ClaimOfAFlowThatHasAnotherTuple_IsTakenOverAndTheFlowStays) {
+    open(nat_range.size());
+    const std::uint16_t freed = leaves(flow(7));
+    auto moved = entry_of(flow(7)).value();
+    moved.nat_port = htons(far_port);
+    must(map<spec::nat_by_flow>().update(flow_of(flow(7)), moved));
+    // Whoever sends to the port is not answered by that flow.
+    Frame reply = outside_sends(n1_ip, Udp{4000, freed});
+    EXPECT_TRUE(leaves_alone(underlay_in, bytes(reply)));
+    make_claims_old();
+    EXPECT_EQ(port_taken_by(flow(200)), freed);
+    EXPECT_EQ(entry_of(flow(7))->nat_port, htons(far_port));
+}
+
+// As if another CPU, which is about to put the same flow into the table, had made the claim.
+TEST_F(NatPorts, ClaimThatTheFlowFoundAsItsOwn_IsNotItsToGiveBack) {
+    const Frame sent = from_pod(pod("web"), outside_ip, Udp{kept_port, 4000});
+    leaves(sent);
+    must(map<spec::nat_by_flow>().erase(flow_of(sent)));
+    fill_table(0);
+    EXPECT_TRUE(drops(underlay_out, bytes(forwarded(sent)), DROP_NAT_TABLE_FULL));
+    EXPECT_EQ(claims(), 1U);
 }
 
 TEST_F(NatPorts, PodThatHoldsItsShare_OpensNoMore) {
@@ -177,13 +210,7 @@ TEST_F(NatPorts, PodThatHoldsItsShare_OpensNoMore) {
 
 TEST_F(NatPorts, FullTable_RefusesTheNewAndKeepsTheOld) {
     const std::uint16_t port = leaves(flow(0));
-    auto table = map<spec::nat_by_flow>();
-    std::vector<flow_key> keys(spec::nat_by_flow::capacity - 1);
-    const std::vector<nat_entry> entries(keys.size());
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-        keys[i].pod_address = static_cast<__be32>(i + 1);
-    }
-    must(table.update_all(keys, entries));
+    fill_table(1);
     EXPECT_TRUE(drops(underlay_out, bytes(forwarded(flow(1))), DROP_NAT_TABLE_FULL));
     EXPECT_EQ(claims(), 1U) << "given back";
     EXPECT_EQ(leaves(flow(0)), port);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <netinet/in.h>
+
 #include "test/prog/harness/devices.h"
 #include "test/prog/harness/nat.h"
 
@@ -60,7 +62,19 @@ TEST_P(NatRefuse, IsNotTranslatedAtOnceEither) {
     EXPECT_EQ(must(map<spec::nat_by_flow>(hasty_node()).entries()).size(), 0U);
 }
 
-class NatLeak : public NatTest {};
+class NatLeak : public NatTest {
+protected:
+    // Dropped when it was to be translated, and so was counted on its way.
+    static testing::AssertionResult drops_after(const At& at, const Bytes& packet, forward_path path) {
+        const Outcome outcome = node().run(at, packet);
+        Counted counted = once(counter_of(DROP_NAT_REWRITE_FAILED, direction_of(at.hook)), packet);
+        counted.merge(once(counter_of(path), packet));
+        if (outcome.verdict != Verdict::drop) {
+            return testing::AssertionFailure() << outcome.verdict;
+        }
+        return are_counted(node().counted(), counted);
+    }
+};
 
 TEST_F(NatLeak, NoCutOfAPacket_LeavesWithThePodsAddress) {
     for (const Transport& transport :
@@ -72,6 +86,25 @@ TEST_F(NatLeak, NoCutOfAPacket_LeavesWithThePodsAddress) {
             EXPECT_EQ(outcome.verdict, Verdict::drop) << length;
         }
     }
+}
+
+// Long enough to name its flow, too short for its header: nothing can be written there.
+TEST_F(NatLeak, DatagramThatEndsInItsHeader_IsDroppedInEveryDirection) {
+    const auto cut = [](const Frame& frame) {
+        Frame datagram = frame;
+        datagram.transport = OtherProtocol{IPPROTO_UDP};
+        const Bytes whole = ip_bytes(frame);
+        datagram.payload = Bytes(whole.begin() + 20, whole.begin() + 26);
+        return bytes(datagram);
+    };
+    const Frame sent = from_pod(pod("web"), outside_ip, Udp{far_port, 4000});
+    const std::uint16_t port = leaves(sent);
+    EXPECT_TRUE(drops_after(underlay_out, cut(forwarded(sent)), PATH_STACK_TO_OUTSIDE));
+    EXPECT_TRUE(drops_after(from_web, cut(sent), PATH_POD_TO_OUTSIDE));
+    EXPECT_TRUE(drops_after(underlay_in, cut(outside_sends(n1_ip, Udp{4000, port})), PATH_OUTSIDE_TO_POD));
+    // The host's, when another port is to be written.
+    EXPECT_EQ(leaves(from(sent, web_ip, kept_port)), kept_port);
+    EXPECT_TRUE(drops_after(underlay_out, cut(from(forwarded(sent), n1_ip, kept_port)), PATH_HOST_TO_OUTSIDE));
 }
 
 TEST_F(NatLeak, DeviceWithoutAnAddressToTranslateTo_IsNoWayOut) {
@@ -120,6 +153,26 @@ TEST_F(NatSctp, AddressIsTranslatedAndThePortKeptInBothDirections) {
     const Frame reply = chunk(outside_sends(n1_ip, {}), true);
     EXPECT_TRUE(
         redirects(underlay_in, bytes(reply), bytes(delivered(to(reply, web_ip, 0), pod("web"))), PATH_OUTSIDE_TO_POD));
+}
+
+// No other port can be given to it: the checksum covers the port. Its replies would go to the pod.
+TEST_F(NatSctp, HostsPacketWithTheTupleThatAPodHas_IsRefused) {
+    Frame of_the_host = forwarded(chunk(from_pod(pod("web"), outside_ip, {})));
+    of_the_host.ip.source = n1_ip;
+    EXPECT_EQ(node().run(underlay_out, bytes(forwarded(chunk(from_pod(pod("web"), outside_ip, {}))))).verdict,
+              Verdict::pass);
+    node().forget_counters();
+    EXPECT_TRUE(drops(underlay_out, bytes(of_the_host), DROP_NAT_PORTS_EXHAUSTED));
+}
+
+TEST_F(NatSctp, TupleOfTheHost_IsNoPods) {
+    Frame of_the_host = forwarded(chunk(from_pod(pod("web"), outside_ip, {})));
+    of_the_host.ip.source = n1_ip;
+    EXPECT_TRUE(leaves_alone(underlay_out, bytes(of_the_host)));
+    EXPECT_TRUE(leaves_alone(underlay_in, bytes(chunk(outside_sends(n1_ip, {}), true))));
+    EXPECT_TRUE(
+        drops(underlay_out, bytes(forwarded(chunk(from_pod(pod("web"), outside_ip, {})))), DROP_NAT_PORTS_EXHAUSTED));
+    EXPECT_TRUE(leaves_alone(underlay_in, bytes(chunk(outside_sends(n1_ip, {}), true))));
 }
 
 TEST_F(NatSctp, PortThatAnotherPodHas_IsRefused) {

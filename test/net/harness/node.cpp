@@ -193,6 +193,11 @@ void Node::set_xdp(const std::string& mode) {
     write_file_atomically(config_file(), agent_config());
 }
 
+void Node::set_extra_config(const std::string& lines) {
+    options_.extra_config = lines;
+    write_file_atomically(config_file(), agent_config());
+}
+
 std::uint64_t Node::drops(std::string_view reason) {
     return drops(reason, {});
 }

@@ -95,6 +95,8 @@ public:
     void set_without(std::vector<std::string> features) { options_.without = std::move(features); }
     // Another underlay.xdp in the configuration file; a running agent takes it over.
     void set_xdp(const std::string& mode);
+    // Other further lines in it; the same.
+    void set_extra_config(const std::string& lines);
     // --config, and the switches.
     [[nodiscard]] std::vector<std::string> agent_arguments() const;
     // Waits until `agentctl status` exits with `status`; raises when it does not in time.

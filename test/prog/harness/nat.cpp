@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <ctime>
 #include <fstream>
+#include <numeric>
 
 #include "test/prog/harness/devices.h"
 
@@ -142,16 +143,22 @@ Node& NatTest::hasty_node() {
     return node;
 }
 
+void NatTest::reset_node(Node& of) {
+    of.reset();
+    clear(map<spec::nat_by_flow>(of));
+    clear(map<spec::nat_by_reply>(of));
+    clear(map<spec::nat_ports_by_destination>(of));
+    clear(map<spec::nat_flows_by_pod>(of));
+    clear(map<spec::nat_fragments>(of));
+    std::vector<std::uint32_t> pages(NAT_PORT_PAGES);
+    std::iota(pages.begin(), pages.end(), 0U);
+    must(map<spec::nat_given_ports>(of).update_all(pages, std::vector<nat_port_page>(pages.size())));
+    must(map<spec::nat_address_by_device>(of).update(ifindex_of(underlay_device("n1")), {n1_ip.wire()}));
+}
+
 void NatTest::SetUp() {
-    for (Node* one : {&node(), &hasty_node()}) {
-        one->reset();
-        clear(map<spec::nat_by_flow>(*one));
-        clear(map<spec::nat_by_reply>(*one));
-        clear(map<spec::nat_ports_by_destination>(*one));
-        clear(map<spec::nat_flows_by_pod>(*one));
-        clear(map<spec::nat_fragments>(*one));
-        must(map<spec::nat_address_by_device>(*one).update(ifindex_of(underlay_device("n1")), {n1_ip.wire()}));
-    }
+    reset_node(node());
+    reset_node(hasty_node());
     connect_underlay();
 }
 
@@ -227,9 +234,9 @@ std::int64_t NatTest::flows_of(Ipv4Address pod) {
     return flows ? flows->flows : 0;
 }
 
-std::size_t NatTest::sweep() {
+std::size_t NatTest::sweep(Node& of) {
     constexpr std::size_t most_at_once = 64;
-    const auto entries = must(map<spec::nat_by_flow>().entries());
+    const auto entries = must(map<spec::nat_by_flow>(of).entries());
     std::size_t removed = 0;
     for (std::size_t done = 0; done < entries.size(); done += most_at_once) {
         Bytes keys(14);
@@ -239,7 +246,7 @@ std::size_t NatTest::sweep() {
                 keys.push_back(static_cast<std::uint8_t>(byte));
             }
         }
-        removed += static_cast<std::size_t>(must(run_program(node().nat_sweep_fd(), keys, {})).verdict);
+        removed += static_cast<std::size_t>(must(run_program(of.nat_sweep_fd(), keys, {})).verdict);
     }
     return removed;
 }

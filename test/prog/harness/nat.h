@@ -81,7 +81,9 @@ protected:
     [[nodiscard]] static std::size_t claims();
     [[nodiscard]] static std::int64_t flows_of(Ipv4Address pod);
     // Runs nat_sweep over every entry; returns how many it removed.
-    static std::size_t sweep();
+    static std::size_t sweep(Node& of = node());
+    // No flows, no translations; counters at zero.
+    static void reset_node(Node& of);
 };
 
 }  // namespace podlane::prog
