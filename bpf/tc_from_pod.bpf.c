@@ -145,15 +145,25 @@ static __always_inline int send_outside(struct __sk_buff *skb, const struct pack
 	return nat_send_translated(skb, packet, &request, entry, &way);
 }
 
+static __always_inline bool may_be_translated(const struct packet *packet,
+					      const struct pod_endpoint *pod,
+					      enum destination_kind kind)
+{
+	if (!config.nat.enabled || !nat_is_plain(packet))
+		return false;
+	if (kind == DESTINATION_OUTSIDE && nat_is_wanted(pod, kind))
+		return true;
+	return (kind == DESTINATION_OUTSIDE || kind == DESTINATION_UNTRANSLATED) &&
+	       nat_is_kept(packet);
+}
+
 static __always_inline int leave_node(struct __sk_buff *skb, const struct packet *packet,
 				      const struct pod_endpoint *pod, enum destination_kind kind)
 {
 	struct flow_key sender = flow_key_from_pod(packet);
 
-	if (config.nat.enabled && kind == DESTINATION_OUTSIDE && nat_is_plain(packet) &&
-	    !(pod->flags & POD_FLAG_NO_SNAT))
-		return send_outside(skb, packet, &sender, pod);
-	return leave_to_stack(skb, packet, &sender);
+	return may_be_translated(packet, pod, kind) ? send_outside(skb, packet, &sender, pod)
+						    : leave_to_stack(skb, packet, &sender);
 }
 
 static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct packet *packet,
