@@ -19,6 +19,7 @@
 #include "agent/node/nat_sweeper.h"
 #include "agent/node/pass_pace.h"
 #include "agent/node/peer_paths.h"
+#include "agent/node/pod_snat_policy.h"
 #include "agent/node/underlay.h"
 #include "agent/observe/health.h"
 #include "agent/observe/repairs.h"
@@ -72,6 +73,9 @@ public:
     [[nodiscard]] const Cluster& cluster() const { return cluster_; }
     [[nodiscard]] const PeerPaths& peers() const { return *peers_; }
     [[nodiscard]] const EndpointStore& endpoints() const { return endpoints_; }
+    // Pods whose devices exist, and what of their annotations was refused, as of the last pass.
+    [[nodiscard]] const std::vector<AttachedPod>& pods() const { return pods_; }
+    [[nodiscard]] const std::vector<ObjectWarning>& pod_warnings() const { return pod_snat_.warnings(); }
     [[nodiscard]] const HealthBoard& health() const { return health_; }
     [[nodiscard]] const RepairLog& repairs() const { return repairs_; }
     // How often the kernel's events came faster than they could be read; all was read anew then.
@@ -151,6 +155,7 @@ private:
     std::map<std::uint32_t, Ipv4Address> uplinks_;
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
+    PodSnatPolicy pod_snat_;
     std::unique_ptr<PeerPaths> peers_;
     std::unique_ptr<Firewall> firewall_;
     WantedHostNetwork wanted_network_;

@@ -84,6 +84,11 @@ pod_endpoint endpoint_of(const AttachedPod& pod) {
     endpoint.gateway = pod.gateway.wire();
     std::ranges::copy(pod.mac.bytes(), endpoint.mac);
     std::ranges::copy(pod.host_mac.bytes(), endpoint.host_mac);
+    if (pod.snat.kind == PodSnat::Kind::address) {
+        endpoint.egress_address = pod.snat.address.wire();
+    } else if (pod.snat.kind == PodSnat::Kind::off) {
+        endpoint.flags = POD_FLAG_NO_SNAT;
+    }
     return endpoint;
 }
 

@@ -13,6 +13,7 @@
 #include "agent/link/host_network.h"
 #include "agent/state/cluster.h"
 #include "agent/state/peer_path.h"
+#include "agent/state/pod_snat.h"
 #include "maps/base/address.h"
 #include "maps/spec.h"
 
@@ -53,6 +54,7 @@ struct AttachedPod {
     std::string host_interface;
     std::uint32_t ifindex = 0;
     std::uint32_t mtu = 0;
+    PodSnat snat = {};
 };
 
 // What pods' packets to the outside are translated to.

@@ -277,5 +277,27 @@ TEST(DesiredNatTest, FirstPacketIsTranslatedAtOnceWhereTheServicesAreKnown) {
     EXPECT_EQ(desired_nat(settings).at_once, 1U);
 }
 
+// --- who is translated to what ---
+
+TEST_F(DesiredStateTest, PodsWishes_AreInItsEntry) {
+    const auto egress = address("192.0.2.7");
+    const auto attach = [&](std::string_view ip, const PodSnat& snat) {
+        AttachedPod pod;
+        pod.ip = address(ip);
+        pod.snat = snat;
+        pods_.push_back(pod);
+    };
+    attach("10.244.1.5", {});
+    attach("10.244.1.6", {.kind = PodSnat::Kind::off});
+    attach("10.244.1.7", {.kind = PodSnat::Kind::address, .address = egress});
+    const auto found = maps().pods_by_ipv4;
+    const auto& plain = found.at(address("10.244.1.5").wire());
+    EXPECT_EQ(plain.flags, 0);
+    EXPECT_EQ(plain.egress_address, 0U);
+    EXPECT_EQ(found.at(address("10.244.1.6").wire()).flags, POD_FLAG_NO_SNAT);
+    EXPECT_EQ(found.at(address("10.244.1.7").wire()).flags, 0);
+    EXPECT_EQ(found.at(address("10.244.1.7").wire()).egress_address, egress.wire());
+}
+
 }  // namespace
 }  // namespace podlane
