@@ -35,6 +35,13 @@ TEST(PassPaceTest, PassAfterALongOne_StartsTwiceItsDurationAfterIt) {
     EXPECT_FALSE(pace.is_too_early(noon + 1200ms));
 }
 
+TEST(PassPaceTest, PassAfterOneThatLoadedPrograms_StartsWithinASecond) {
+    PassPace pace;
+    pace.ran(noon, noon + 3s);
+    EXPECT_EQ(pace.delay(noon + 3s), PassPace::patience);
+    EXPECT_FALSE(pace.is_too_early(noon + 3800ms));
+}
+
 // An event at any moment, for a minute, on a node whose pass takes 250 ms.
 TEST(PassPaceTest, EventsThatNeverCease_LeaveTwoThirdsOfTheTime) {
     PassPace pace;
