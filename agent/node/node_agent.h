@@ -68,6 +68,8 @@ public:
 
     // A change of configuration that was refused; empty when the configuration is good again.
     void report_config_problem(std::string problem);
+    // What ip-masq-agent's file says by now. An error: it is broken, what it said before holds.
+    void use_ip_masq_agent(const Result<IpMasqAgentConfig>& rules);
 
     [[nodiscard]] const NodeSettings& settings() const { return settings_; }
     [[nodiscard]] const Cluster& cluster() const { return cluster_; }
@@ -112,6 +114,7 @@ private:
     void reconcile_maps();
     void reconcile_hooks();
     void report_pods();
+    void report_config();
     // Once a second: a part of the table of translations.
     void sweep_translations();
     [[nodiscard]] Result<void> start_sweeper();
@@ -156,6 +159,9 @@ private:
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
     PodSnatPolicy pod_snat_;
+    IpMasqAgentConfig ip_masq_agent_;
+    std::string ip_masq_agent_problem_;
+    std::string config_problem_;
     std::unique_ptr<PeerPaths> peers_;
     std::unique_ptr<Firewall> firewall_;
     WantedHostNetwork wanted_network_;

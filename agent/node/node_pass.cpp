@@ -213,7 +213,8 @@ DesiredInputs NodeAgent::desired_inputs() const {
             .pods = &pods_,
             .underlay_mtu = underlay_.mtu,
             .all_rp_filter = all_rp_filter(),
-            .uplinks = uplinks_};
+            .uplinks = uplinks_,
+            .ip_masq_agent = &ip_masq_agent_};
 }
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {

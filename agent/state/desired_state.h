@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "agent/config/ip_masq_agent.h"
 #include "agent/link/host_network.h"
 #include "agent/state/cluster.h"
 #include "agent/state/peer_path.h"
@@ -84,6 +85,7 @@ struct DesiredInputs {
     std::uint32_t underlay_mtu = 0;                // bytes
     unsigned all_rp_filter = 0;                    // net/ipv4/conf/all/rp_filter
     std::map<std::uint32_t, Ipv4Address> uplinks;  // by ifindex: the source of what leaves the cluster there
+    const IpMasqAgentConfig* ip_masq_agent = nullptr;
 };
 
 // What VXLAN over IPv4 adds to a packet: IPv4, UDP, VXLAN and the inner Ethernet header (RFC 7348).
