@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "agent/log.h"
 #include "agent/node/cleanup.h"
 #include "agent/node/control_socket.h"
+#include "agent/node/masquerade_file.h"
 #include "agent/node/node_agent.h"
 #include "agent/node/reload.h"
 #include "agent/node/requirements.h"
@@ -64,6 +66,15 @@ Result<void> make_run_directory(const std::string& path) {
     return {};
 }
 
+// Null: there is none to follow.
+Result<std::unique_ptr<FollowedFile>> follow_masquerade_file(EventLoop& loop, NodeAgent& agent,
+                                                             const SnatConfig& snat) {
+    if (!snat.enabled || snat.ip_masq_agent_file.empty()) {
+        return nullptr;
+    }
+    return follow_ip_masq_agent(loop, agent, snat.ip_masq_agent_file);
+}
+
 // The control socket's name, which goes when the agent ends: nobody answers on it then.
 class SocketName {
 public:
@@ -105,6 +116,10 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     auto agent = NodeAgent::create(**loop, **source, settings_of(config), *features);
     if (!agent) {
         return std::unexpected(agent.error());
+    }
+    const auto masquerade = follow_masquerade_file(**loop, **agent, config.snat);
+    if (!masquerade) {
+        return std::unexpected(masquerade.error());
     }
     const auto control = ControlSocket::serve(**loop, **agent, socket, std::move(*listener));
     if (!control) {

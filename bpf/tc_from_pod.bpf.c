@@ -184,25 +184,35 @@ static __always_inline int open_translated(struct __sk_buff *skb, const struct p
 }
 
 /*
- * The flow's translation, or NULL. One that lives holds until it is over, also when the pod opts
- * out or the destination becomes a node's address or one that is reached untranslated meanwhile:
- * the other end knows the flow by it.
+ * The translation that the packet is to have, or NULL. One that lives holds until it is over, also
+ * when the pod opts out or the destination becomes a node's address or one that is reached
+ * untranslated meanwhile: the other end knows the flow by it.
  */
 static __always_inline struct nat_entry *find_translation(const struct packet *packet,
-							  const struct flow_key *sender)
+							  const struct flow_key *sender,
+							  const struct pod_endpoint *pod)
 {
+	struct nat_entry *entry;
+	enum destination_kind kind;
+
 	if (!config.nat.enabled || !nat_is_plain(packet))
 		return NULL;
-	return bpf_map_lookup_elem(&nat_by_flow, sender);
+	entry = bpf_map_lookup_elem(&nat_by_flow, sender);
+	if (!entry || likely(nat_is_alive(sender, entry, bpf_ktime_get_ns())))
+		return entry;
+	kind = find_destination(packet->destination).kind;
+	return kind == DESTINATION_OUTSIDE && nat_is_wanted(pod, kind) ? entry : NULL;
 }
 
 static __always_inline int leave_node(struct __sk_buff *skb, const struct packet *packet,
 				      const struct flow_key *sender, const struct pod_endpoint *pod,
 				      enum destination_kind kind)
 {
-	if (!config.nat.enabled || kind != DESTINATION_OUTSIDE || (pod->flags & POD_FLAG_NO_SNAT))
+	bool is_gated = kind == DESTINATION_OUTSIDE || kind == DESTINATION_LOCAL_SCOPE;
+
+	if (!config.nat.enabled || !is_gated || !nat_is_wanted(pod, kind))
 		return leave_to_stack(skb, packet, sender);
-	if (nat_is_plain(packet) && nat_may_open(packet, sender))
+	if (kind == DESTINATION_OUTSIDE && nat_is_plain(packet) && nat_may_open(packet, sender))
 		return open_translated(skb, packet, sender, pod);
 	return leave_to_gate(skb, packet, sender);
 }
@@ -216,7 +226,7 @@ static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct pack
 	enum handover_reason handover;
 
 	if (destination.kind == DESTINATION_OUTSIDE)
-		translation = find_translation(packet, &sender);
+		translation = find_translation(packet, &sender, pod);
 	if (translation)
 		return send_translated(skb, packet, &sender, translation);
 	destination = find_further(packet->destination, destination);

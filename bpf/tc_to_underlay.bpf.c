@@ -124,9 +124,8 @@ static __always_inline int leave_node(struct __sk_buff *skb, const struct packet
 {
 	if (config.nat.enabled && kind == DESTINATION_NOBODY)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NO_POD_ROUTE);
-	if (config.nat.enabled && kind != DESTINATION_UNTRANSLATED &&
-	    !(pod->flags & POD_FLAG_NO_SNAT))
-		return nat_leave(skb, packet, pod);
+	if (config.nat.enabled && (nat_is_wanted(pod, kind) || nat_is_kept(packet)))
+		return nat_leave(skb, packet, pod, kind);
 	learn_translated(packet);
 	return VERDICT_PASS;
 }

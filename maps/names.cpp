@@ -77,6 +77,8 @@ std::string name_of(network_class network) {
             return "untranslated";
         case NETWORK_SERVICE:
             return "service";
+        case NETWORK_TRANSLATED:
+            return "translated";
     }
     return std::to_string(static_cast<unsigned>(network));
 }

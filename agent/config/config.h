@@ -71,7 +71,8 @@ struct OverlayConfig {
 struct SnatConfig {
     bool enabled = true;
     std::vector<Ipv4Prefix> non_masquerade_cidrs;
-    PortRange port_range;  // always set after loading
+    PortRange port_range;                                          // always set after loading
+    std::string ip_masq_agent_file = "/etc/config/ip-masq-agent";  // empty: none is read
 };
 
 struct MacvlanConfig {

@@ -95,8 +95,9 @@ Result<void> read_overlay(const ConfigValue& value, OverlayConfig& overlay) {
 }
 
 Result<void> read_snat(const ConfigValue& value, SnatConfig& snat) {
-    const std::array<KnownKey, 3> known{{
+    const std::array<KnownKey, 4> known{{
         {"enabled", flag_into(snat.enabled)},
+        {"ipMasqAgentFile", absolute_path_into(snat.ip_masq_agent_file)},
         {"nonMasqueradeCIDRs", prefixes_into(snat.non_masquerade_cidrs)},
         {"portRange", port_range_into(snat.port_range)},
     }};

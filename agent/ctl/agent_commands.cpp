@@ -132,8 +132,13 @@ Outcome<ExitStatus> node_list(const Context& context) {
 }
 
 Outcome<ExitStatus> pod_list(const Context& context) {
-    constexpr auto columns =
-        std::to_array<Column>({{"namespace"}, {"name"}, {"ip"}, {"mac", Shown::wide_only}, {"interface"}, {"link"}});
+    constexpr auto columns = std::to_array<Column>({{"namespace"},
+                                                    {"name"},
+                                                    {"ip"},
+                                                    {"mac", Shown::wide_only},
+                                                    {"interface"},
+                                                    {"link"},
+                                                    {"snat", Shown::wide_only}});
     return list(context, "/v1/pods", columns);
 }
 

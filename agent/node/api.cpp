@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node/api.h"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "maps/names.h"
@@ -57,7 +59,7 @@ Json status_of(const NodeAgent& agent) {
             {"details",
              {{"nodes", agent.cluster().nodes.size()},
               {"pods", agent.endpoints().all().size()},
-              {"warnings", agent.cluster().warnings.size()},
+              {"warnings", agent.cluster().warnings.size() + agent.pod_warnings().size()},
               {"attach", to_string(agent.features().attach)},
               {"podMTU", agent.pod_mtu()},
               {"pathSwitches", agent.peers().switches()},
@@ -94,6 +96,12 @@ Json nodes_of(const NodeAgent& agent) {
     return nodes;
 }
 
+// Of a pod whose device is gone: what a new one would have.
+std::string snat_of(const NodeAgent& agent, Ipv4Address pod) {
+    const auto found = std::ranges::find(agent.pods(), pod, &AttachedPod::ip);
+    return (found == agent.pods().end() ? PodSnat{} : found->snat).to_string();
+}
+
 Json pods_of(const NodeAgent& agent) {
     Json pods = Json::array();
     for (const auto& [id, endpoint] : agent.endpoints().all()) {
@@ -102,7 +110,8 @@ Json pods_of(const NodeAgent& agent) {
                         {"ip", endpoint.ip.to_string()},
                         {"mac", endpoint.mac.to_string()},
                         {"interface", endpoint.host_interface},
-                        {"link", endpoint.link}});
+                        {"link", endpoint.link},
+                        {"snat", snat_of(agent, endpoint.ip)}});
     }
     return pods;
 }

@@ -242,10 +242,26 @@ Result<void> NodeAgent::restore_records(std::string_view what) {
 }
 
 void NodeAgent::report_config_problem(std::string problem) {
-    if (problem.empty()) {
-        health_.ok("config");
+    config_problem_ = std::move(problem);
+    report_config();
+}
+
+void NodeAgent::use_ip_masq_agent(const Result<IpMasqAgentConfig>& rules) {
+    ip_masq_agent_problem_ = rules ? "" : rules.error().message;
+    report_config();
+    if (rules && *rules != ip_masq_agent_) {
+        ip_masq_agent_ = *rules;
+        reconcile();
+    }
+}
+
+void NodeAgent::report_config() {
+    if (!config_problem_.empty()) {
+        health_.degraded("config", config_problem_, "mend the configuration; the last good one is in use");
+    } else if (!ip_masq_agent_problem_.empty()) {
+        health_.degraded("config", ip_masq_agent_problem_, "mend the file; what it said before is in use");
     } else {
-        health_.degraded("config", std::move(problem), "mend the configuration; the last good one is in use");
+        health_.ok("config");
     }
 }
 

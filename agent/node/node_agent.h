@@ -19,6 +19,7 @@
 #include "agent/node/nat_sweeper.h"
 #include "agent/node/pass_pace.h"
 #include "agent/node/peer_paths.h"
+#include "agent/node/pod_snat_policy.h"
 #include "agent/node/underlay.h"
 #include "agent/node/uplinks.h"
 #include "agent/observe/health.h"
@@ -68,11 +69,16 @@ public:
 
     // A change of configuration that was refused; empty when the configuration is good again.
     void report_config_problem(std::string problem);
+    // What ip-masq-agent's file says by now. An error: it is broken, what it said before holds.
+    void use_ip_masq_agent(const Result<IpMasqAgentConfig>& rules);
 
     [[nodiscard]] const NodeSettings& settings() const { return settings_; }
     [[nodiscard]] const Cluster& cluster() const { return cluster_; }
     [[nodiscard]] const PeerPaths& peers() const { return *peers_; }
     [[nodiscard]] const EndpointStore& endpoints() const { return endpoints_; }
+    // Pods whose devices exist, and what of their annotations was refused, as of the last pass.
+    [[nodiscard]] const std::vector<AttachedPod>& pods() const { return pods_; }
+    [[nodiscard]] const std::vector<ObjectWarning>& pod_warnings() const { return pod_snat_.warnings(); }
     [[nodiscard]] const HealthBoard& health() const { return health_; }
     [[nodiscard]] const RepairLog& repairs() const { return repairs_; }
     // How often the kernel's events came faster than they could be read; all was read anew then.
@@ -109,6 +115,7 @@ private:
     void reconcile_maps();
     void reconcile_hooks();
     void report_pods();
+    void report_config();
     // Once a second: a part of the table of translations.
     void sweep_translations();
     [[nodiscard]] Result<void> start_sweeper();
@@ -154,6 +161,10 @@ private:
     std::map<std::uint32_t, nat_device> nat_devices_;
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
+    PodSnatPolicy pod_snat_;
+    IpMasqAgentConfig ip_masq_agent_;
+    std::string ip_masq_agent_problem_;
+    std::string config_problem_;
     std::unique_ptr<PeerPaths> peers_;
     std::unique_ptr<Firewall> firewall_;
     WantedHostNetwork wanted_network_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "agent/log.h"
@@ -35,6 +36,24 @@ std::string describe_warnings(const std::vector<ObjectWarning>& warnings) {
 std::string summary(const std::vector<Error>& errors) {
     return errors.size() == 1 ? errors.front().message
                               : fmt::format("{} (and {} more)", errors.front().message, errors.size() - 1);
+}
+
+using LinksByName = std::map<std::string_view, const netlink::Link*>;
+
+// The overlay device and the pods' host sides.
+std::set<std::uint32_t> own_devices(const LinksByName& links, const EndpointStore& endpoints,
+                                    const std::string& overlay_device) {
+    std::set<std::uint32_t> own;
+    const auto add = [&](const std::string& name) {
+        if (const auto link = links.find(name); link != links.end()) {
+            own.insert(link->second->ifindex);
+        }
+    };
+    add(overlay_device);
+    for (const auto& [id, endpoint] : endpoints.all()) {
+        add(endpoint.host_interface);
+    }
+    return own;
 }
 
 }  // namespace
@@ -158,12 +177,13 @@ bool NodeAgent::find_underlay_device(const std::vector<netlink::Link>& links) {
 }
 
 std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Link>& links) {
-    std::map<std::string_view, const netlink::Link*> by_name;
+    LinksByName by_name;
     for (const auto& link : links) {
         by_name.emplace(link.name, &link);
     }
     std::vector<AttachedPod> pods;
     std::vector<std::string> gone;
+    pod_snat_.begin(socket_, own_devices(by_name, endpoints_, settings_.overlay.device), cluster_.self()->internal_ip);
     for (const auto& [id, endpoint] : endpoints_.all()) {
         const auto link = by_name.find(endpoint.host_interface);
         if (link == by_name.end()) {
@@ -176,8 +196,10 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
                         .host_mac = link->second->mac.value_or(endpoint.host_mac),
                         .host_interface = endpoint.host_interface,
                         .ifindex = link->second->ifindex,
-                        .mtu = pod_links_.follow(endpoint, *link->second, pod_mtu_)});
+                        .mtu = pod_links_.follow(endpoint, *link->second, pod_mtu_),
+                        .snat = pod_snat_.decide(source_.objects(), endpoint)});
     }
+    pod_snat_.end();
     for (const auto& id : gone) {
         log::info("endpoint {}: its device is gone", id);
         [[maybe_unused]] const auto erased = endpoints_.erase(id);
@@ -192,7 +214,8 @@ DesiredInputs NodeAgent::desired_inputs() const {
             .pods = &pods_,
             .underlay_mtu = underlay_.mtu,
             .all_rp_filter = all_rp_filter(),
-            .uplinks = nat_devices_};
+            .uplinks = nat_devices_,
+            .ip_masq_agent = &ip_masq_agent_};
 }
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {
@@ -236,14 +259,12 @@ datapath_config NodeAgent::wanted_config() const {
 }
 
 bool NodeAgent::load_datapath() {
-    const auto start = PassPace::Clock::now();
     const auto loaded = datapath_.load(wanted_config());
     if (!loaded) {
         health_.failed("datapath", loaded.error().message, "see the agent's log");
         return false;
     }
     if (*loaded) {
-        pace_.leave_out(PassPace::Clock::now() - start);
         log::info("programs loaded");
         guard_.reload();
     } else if (!restore_pins()) {
@@ -316,7 +337,8 @@ void NodeAgent::reconcile_hooks() {
 }
 
 void NodeAgent::report_pods() {
-    health_.ok("pods", fmt::format("{} attached", pods_.size()));
+    const auto warnings = describe_warnings(pod_snat_.warnings());
+    health_.ok("pods", fmt::format("{} attached{}{}", pods_.size(), warnings.empty() ? "" : "; ", warnings));
 }
 
 }  // namespace podlane

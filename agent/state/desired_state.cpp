@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <set>
 
 #include "maps/nat_config.h"
@@ -84,6 +85,11 @@ pod_endpoint endpoint_of(const AttachedPod& pod) {
     endpoint.gateway = pod.gateway.wire();
     std::ranges::copy(pod.mac.bytes(), endpoint.mac);
     std::ranges::copy(pod.host_mac.bytes(), endpoint.host_mac);
+    if (pod.snat.kind == PodSnat::Kind::address) {
+        endpoint.egress_address = pod.snat.address.wire();
+    } else if (pod.snat.kind == PodSnat::Kind::off) {
+        endpoint.flags = POD_FLAG_NO_SNAT;
+    }
     return endpoint;
 }
 
@@ -126,15 +132,29 @@ void add_network(WantedMaps& maps, const Ipv4Prefix& prefix, network_class netwo
     maps.networks_by_prefix[key] = {.network_class = network};
 }
 
+bool lies_in_any(const std::vector<Ipv4Prefix>& networks, const Ipv4Prefix& prefix) {
+    return std::ranges::any_of(networks, [&](const Ipv4Prefix& network) { return network.contains(prefix); });
+}
+
+std::vector<Ipv4Prefix> untranslated_networks(const SnatSettings& settings, const DesiredInputs& inputs) {
+    auto networks = settings.non_masquerade_cidrs;
+    if (inputs.ip_masq_agent != nullptr) {
+        std::ranges::copy(inputs.ip_masq_agent->non_masquerade_cidrs, std::back_inserter(networks));
+    }
+    return networks;
+}
+
 // The longest prefix decides: what lies within the pod network is the pod network's, whoever names it again.
-void add_networks(WantedMaps& maps, const OverlaySettings& settings) {
-    const auto within_cluster = [&](const Ipv4Prefix& prefix) {
-        return std::ranges::any_of(settings.cluster_cidrs,
-                                   [&](const Ipv4Prefix& cluster) { return cluster.contains(prefix); });
-    };
+void add_networks(WantedMaps& maps, const OverlaySettings& settings, const DesiredInputs& inputs) {
     if (settings.snat.enabled) {
-        for (const auto& prefix : settings.snat.non_masquerade_cidrs) {
-            if (!within_cluster(prefix)) {
+        const auto link_local = Ipv4Prefix::masked(Ipv4Address::from_host(0xa9fe0000), 16);
+        const auto untranslated = untranslated_networks(settings.snat, inputs);
+        if (inputs.ip_masq_agent != nullptr && inputs.ip_masq_agent->masq_link_local &&
+            !lies_in_any(untranslated, link_local)) {
+            add_network(maps, link_local, NETWORK_TRANSLATED);
+        }
+        for (const auto& prefix : untranslated) {
+            if (!lies_in_any(settings.cluster_cidrs, prefix)) {
                 add_network(maps, prefix, NETWORK_UNTRANSLATED);
             }
         }
@@ -185,7 +205,7 @@ WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& in
     for (const auto& pod : *inputs.pods) {
         maps.pods_by_ipv4[pod.ip.wire()] = endpoint_of(pod);
     }
-    add_networks(maps, settings);
+    add_networks(maps, settings, inputs);
     if (settings.snat.enabled) {
         for (const auto& [ifindex, device] : inputs.uplinks) {
             maps.nat_address_by_device[ifindex] = device;

@@ -10,9 +10,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "agent/config/ip_masq_agent.h"
 #include "agent/link/host_network.h"
 #include "agent/state/cluster.h"
 #include "agent/state/peer_path.h"
+#include "agent/state/pod_snat.h"
 #include "maps/base/address.h"
 #include "maps/spec.h"
 
@@ -53,6 +55,7 @@ struct AttachedPod {
     std::string host_interface;
     std::uint32_t ifindex = 0;
     std::uint32_t mtu = 0;
+    PodSnat snat = {};
 };
 
 // What pods' packets to the outside are translated to.
@@ -82,6 +85,7 @@ struct DesiredInputs {
     std::uint32_t underlay_mtu = 0;               // bytes
     unsigned all_rp_filter = 0;                   // net/ipv4/conf/all/rp_filter
     std::map<std::uint32_t, nat_device> uplinks;  // by ifindex: the devices that packets may leave the cluster by
+    const IpMasqAgentConfig* ip_masq_agent = nullptr;
 };
 
 // What VXLAN over IPv4 adds to a packet: IPv4, UDP, VXLAN and the inner Ethernet header (RFC 7348).

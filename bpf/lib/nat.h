@@ -5,16 +5,9 @@
 #include "bpf/lib/count.h"
 #include "bpf/lib/nat_claim.h"
 #include "bpf/lib/nat_rewrite.h"
+#include "bpf/lib/route.h"
 
 /* What the hooks share: a flow's translation, and the fragments that follow a first one. */
-
-/* Multicast, link-local, broadcast: never translated. */
-static __always_inline bool is_local_scope(__be32 address)
-{
-	return (address & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || /* 224.0.0.0/4 */
-	       (address & bpf_htonl(0xffff0000)) == bpf_htonl(0xa9fe0000) || /* 169.254.0.0/16 */
-	       address == bpf_htonl(0xffffffff);
-}
 
 static __always_inline struct nat_request nat_request_for(const struct flow_key *flow)
 {
@@ -126,6 +119,26 @@ static __always_inline const struct nat_fragment *nat_find_fragment(const struct
 	const struct nat_fragment *first = bpf_map_lookup_elem(&nat_fragments, &key);
 
 	return first && nat_age(first->seen, bpf_ktime_get_ns()) < NAT_FRAGMENT_TIME ? first : NULL;
+}
+
+/* What the configuration wants of a flow that begins. */
+static __always_inline bool nat_is_wanted(const struct pod_endpoint *pod,
+					  enum destination_kind kind)
+{
+	return kind != DESTINATION_UNTRANSLATED && !(pod->flags & POD_FLAG_NO_SNAT);
+}
+
+/* Whether a pod's packet is of a flow that is translated, whatever the configuration wants by now:
+ * with another address the remote would not know it any more. */
+static __always_inline bool nat_is_kept(const struct packet *packet)
+{
+	struct flow_key flow = flow_key_from_pod(packet);
+	const struct nat_entry *entry;
+
+	if (!packet->has_flow)
+		return nat_find_fragment(packet);
+	entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
+	return entry && nat_is_alive(&flow, entry, bpf_ktime_get_ns());
 }
 
 #endif

@@ -105,8 +105,7 @@ static __noinline bool nat_leaves_unwatched(struct __sk_buff *skb, const struct 
 /* What a translation cannot be looked up for, or what the stack has to answer. */
 static __always_inline bool nat_is_plain(const struct packet *packet)
 {
-	return packet->has_flow && !packet->is_fragment && packet->ttl > 1 &&
-	       !is_local_scope(packet->destination);
+	return packet->has_flow && !packet->is_fragment && packet->ttl > 1;
 }
 
 /*

@@ -80,9 +80,9 @@ static __always_inline int nat_leave_flow(struct __sk_buff *skb, const struct pa
 
 /* A pod's packet to the outside. */
 static __always_inline int nat_leave(struct __sk_buff *skb, const struct packet *packet,
-				     const struct pod_endpoint *pod)
+				     const struct pod_endpoint *pod, enum destination_kind kind)
 {
-	if (is_local_scope(packet->destination))
+	if (kind == DESTINATION_LOCAL_SCOPE && !nat_is_kept(packet))
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_LOCAL_SCOPE);
 	if (packet->has_options)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_IP_OPTIONS);

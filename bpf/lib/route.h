@@ -37,6 +37,7 @@ static __always_inline const struct node_route *find_pod_cidr(__be32 address)
 /* Where an address lies, as seen from this node. */
 enum destination_kind {
 	DESTINATION_OUTSIDE,	  /* not in the pod network */
+	DESTINATION_LOCAL_SCOPE,  /* nor there: multicast, link-local, broadcast */
 	DESTINATION_UNTRANSLATED, /* nor there, but reached with a pod's own address */
 	DESTINATION_SERVICE,	  /* a Service's address, if they are configured */
 	DESTINATION_POD,	  /* a pod of this node */
@@ -47,8 +48,8 @@ enum destination_kind {
 
 static __always_inline bool is_outside(enum destination_kind kind)
 {
-	return kind == DESTINATION_OUTSIDE || kind == DESTINATION_UNTRANSLATED ||
-	       kind == DESTINATION_SERVICE;
+	return kind == DESTINATION_OUTSIDE || kind == DESTINATION_LOCAL_SCOPE ||
+	       kind == DESTINATION_UNTRANSLATED || kind == DESTINATION_SERVICE;
 }
 
 struct destination {
@@ -57,13 +58,21 @@ struct destination {
 	const struct node_route *node;	/* of DESTINATION_NODE */
 };
 
+/* Never translated, unless a network of the configuration says otherwise. */
+static __always_inline bool is_local_scope(__be32 address)
+{
+	return (address & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || /* 224.0.0.0/4 */
+	       (address & bpf_htonl(0xffff0000)) == bpf_htonl(0xa9fe0000) || /* 169.254.0.0/16 */
+	       address == bpf_htonl(0xffffffff);
+}
+
 static __always_inline enum destination_kind find_network(__be32 address)
 {
 	struct network_key key = {.prefix_length = 32, .address = address};
 	const struct network_entry *network = bpf_map_lookup_elem(&networks_by_prefix, &key);
 
 	if (!network)
-		return DESTINATION_OUTSIDE;
+		return is_local_scope(address) ? DESTINATION_LOCAL_SCOPE : DESTINATION_OUTSIDE;
 	switch (network->network_class) {
 	case NETWORK_CLUSTER:
 		return DESTINATION_NOBODY;
@@ -71,6 +80,7 @@ static __always_inline enum destination_kind find_network(__be32 address)
 		return DESTINATION_UNTRANSLATED;
 	case NETWORK_SERVICE:
 		return DESTINATION_SERVICE;
+	case NETWORK_TRANSLATED:
 	default:
 		return DESTINATION_OUTSIDE;
 	}

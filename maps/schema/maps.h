@@ -29,8 +29,8 @@
 	X(nodes_by_ipv4, HASH, __be32, struct node_route, 16384, 0,                                \
 	  "the addresses of all nodes, and the way to them")                                       \
 	X(pods_by_ipv4, HASH, __be32, struct pod_endpoint, 4096, 0, "the pods of this node")       \
-	X(networks_by_prefix, LPM_TRIE, struct network_key, struct network_entry, 1024,            \
-	  BPF_F_NO_PREALLOC, "networks that are treated as a whole: clusterCIDRs")                 \
+	X(networks_by_prefix, LPM_TRIE, struct network_key, struct network_entry, 16384,           \
+	  BPF_F_NO_PREALLOC, "networks that are treated as a whole: clusterCIDRs and others")      \
 	X(pod_cidr_lengths, ARRAY, __u32, struct pod_cidr_lengths, 1, 0,                           \
 	  "prefix lengths in use by podCIDRs")                                                     \
 	X(flow_owners, LRU_HASH, struct flow_key, struct flow_entry, 131072, 0,                    \

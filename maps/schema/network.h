@@ -15,6 +15,7 @@ enum network_class {
 	    1, /* clusterCIDRs: an address here without a pod or node is unreachable */
 	NETWORK_UNTRANSLATED = 2, /* nonMasqueradeCIDRs: reached with the pod's own address */
 	NETWORK_SERVICE = 3,	  /* serviceCIDRs: the stack's to translate */
+	NETWORK_TRANSLATED = 4,	  /* link-local, where that is translated like all the outside */
 };
 
 /* Value of networks_by_prefix. */

@@ -173,7 +173,7 @@ TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
                                                                                {"hostMac", "0e:01:02:03:04:05"},
                                                                                {"egressIP", ""},
                                                                                {"snat", true}})})));
-    EXPECT_EQ(all[3], map("networks_by_prefix", "lpm_trie", 1024,
+    EXPECT_EQ(all[3], map("networks_by_prefix", "lpm_trie", 16384,
                           Document::array({entry({{"prefix", "10.244.0.0/16"}}, {{"class", "cluster"}})})));
     EXPECT_EQ(all[4],
               map("pod_cidr_lengths", "array", 1, Document::array({entry({{"index", 0}}, {{"lengths", {26, 24}}})})));
@@ -311,15 +311,16 @@ TEST_F(AgentctlMapTest, DumpAsYaml_MeansTheSameAsJson) {
 }
 
 TEST_F(AgentctlMapTest, DumpAsTable_IsAlignedAndSorted) {
-    EXPECT_EQ(agentctl({"map", "dump", "nodes_by_pod_cidr", "networks_by_prefix"}).out,
-              "nodes_by_pod_cidr (hash, 2 of 16384): which node owns a podCIDR, and the way to it\n"
-              "POD-CIDR        VTEP         NEXT-HOP     IFINDEX  MTU   VTEP-MAC           PATH\n"
-              "10.244.2.0/24   192.168.0.9  192.168.0.1  2        1450  02:50:c0:a8:00:09  vxlan\n"
-              "10.244.10.0/24  192.168.0.9  192.168.0.1  2        1450  02:50:c0:a8:00:09  vxlan\n"
-              "\n"
-              "networks_by_prefix (lpm_trie, 1 of 1024): networks that are treated as a whole: clusterCIDRs\n"
-              "PREFIX         CLASS\n"
-              "10.244.0.0/16  cluster\n");
+    EXPECT_EQ(
+        agentctl({"map", "dump", "nodes_by_pod_cidr", "networks_by_prefix"}).out,
+        "nodes_by_pod_cidr (hash, 2 of 16384): which node owns a podCIDR, and the way to it\n"
+        "POD-CIDR        VTEP         NEXT-HOP     IFINDEX  MTU   VTEP-MAC           PATH\n"
+        "10.244.2.0/24   192.168.0.9  192.168.0.1  2        1450  02:50:c0:a8:00:09  vxlan\n"
+        "10.244.10.0/24  192.168.0.9  192.168.0.1  2        1450  02:50:c0:a8:00:09  vxlan\n"
+        "\n"
+        "networks_by_prefix (lpm_trie, 1 of 16384): networks that are treated as a whole: clusterCIDRs and others\n"
+        "PREFIX         CLASS\n"
+        "10.244.0.0/16  cluster\n");
     EXPECT_EQ(agentctl({"--no-headers", "map", "dump", "networks_by_prefix"}).out, "10.244.0.0/16  cluster\n");
 }
 

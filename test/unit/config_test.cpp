@@ -75,6 +75,7 @@ TEST(ConfigTest, EmptyFile_GivesTheDefaultsOfTheContract) {
         EXPECT_TRUE(config.snat.enabled);
         EXPECT_THAT(config.snat.non_masquerade_cidrs, IsEmpty());
         EXPECT_EQ(config.snat.port_range, (PortRange{20000, 29999}));
+        EXPECT_EQ(config.snat.ip_masq_agent_file, "/etc/config/ip-masq-agent");
         EXPECT_THAT(config.macvlan, IsEmpty());
         EXPECT_THAT(config.listen, Optional(ListenAddress{"127.0.0.1", 9479}));
     }
@@ -92,7 +93,7 @@ clusterCIDRs: [10.1.0.0/16, 10.2.0.0/16]
 serviceCIDRs: [10.32.0.0/24]
 underlay: {device: em2, xdp: generic}
 overlay: {mode: host-gw, device: lane1, vni: 16777215, port: 4789, mtu: 1400, flannel: true}
-snat: {enabled: true, nonMasqueradeCIDRs: [192.168.0.0/16], portRange: 10000-19999}
+snat: {enabled: true, ipMasqAgentFile: /etc/masq, nonMasqueradeCIDRs: [192.168.0.0/16], portRange: 10000-19999}
 macvlan:
 - {name: lan, master: em2, mode: bridge, hostAddress: keep, shim: podlane-lan, serviceCIDRs: [10.33.0.0/24]}
 listen: "[::1]:80"
@@ -122,6 +123,7 @@ TEST(ConfigTest, EveryKeyOfTheContract_IsRead) {
     EXPECT_TRUE(config.overlay.flannel);
     EXPECT_THAT(config.snat.non_masquerade_cidrs, ElementsAre(prefix("192.168.0.0/16")));
     EXPECT_EQ(config.snat.port_range, (PortRange{10000, 19999}));
+    EXPECT_EQ(config.snat.ip_masq_agent_file, "/etc/masq");
     ASSERT_THAT(config.macvlan, SizeIs(1));
     EXPECT_EQ(config.macvlan[0].name, "lan");
     EXPECT_EQ(config.macvlan[0].master, "em2");
@@ -196,6 +198,8 @@ const auto bad_in_the_file = std::to_array<BadConfig>({
     {"bad_listen", "listen: 9479\n", "podlane.yaml:1: listen: must be text, not a number"},
     {"listen_without_port", "listen: localhost:x\n", "podlane.yaml:1: listen: \"localhost:x\" is not ADDRESS:PORT"},
     {"listen_bare_ipv6", "listen: '::1:80'\n", "podlane.yaml:1: listen: \"::1:80\" is not ADDRESS:PORT"},
+    {"masq_file_relative", "snat: {ipMasqAgentFile: masq}\n",
+     "podlane.yaml:1: snat.ipMasqAgentFile: \"masq\" is not an absolute path"},
     {"ports_reversed", "snat: {portRange: 20000-10000}\n",
      "podlane.yaml:1: snat.portRange: \"20000-10000\" is not LOW-HIGH with ports from 1 to 65535"},
     {"ports_from_zero", "snat: {portRange: 0-10000}\n",

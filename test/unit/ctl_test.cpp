@@ -172,16 +172,17 @@ TEST_F(AgentctlTest, Nodes_AreATableOrTheAgentsJson) {
     EXPECT_EQ(yaml[0]["reason"].as<std::string>(), "");
 }
 
-TEST_F(AgentctlTest, Pods_ShowTheMacInTheWideTable) {
+TEST_F(AgentctlTest, Pods_ShowMacAndSnatInTheWideTable) {
     answer(
         "/v1/pods",
-        R"([{"namespace":"a","name":"p","ip":"10.244.1.5","mac":"0a:01:02:03:04:05","interface":"pl1","link":"veth"}])");
+        R"([{"namespace":"a","name":"p","ip":"10.244.1.5","mac":"0a:01:02:03:04:05","interface":"pl1","link":"veth",)"
+        R"("snat":"192.0.2.7"}])");
     serve();
     EXPECT_EQ(run({"pod", "list"}).out,
               "NAMESPACE  NAME  IP          INTERFACE  LINK\n"
               "a          p     10.244.1.5  pl1        veth\n");
     EXPECT_EQ(run({"pod", "list", "--output=wide", "--no-headers"}).out,
-              "a  p  10.244.1.5  0a:01:02:03:04:05  pl1  veth\n");
+              "a  p  10.244.1.5  0a:01:02:03:04:05  pl1  veth  192.0.2.7\n");
 }
 
 TEST_F(AgentctlTest, Links_ShowWantedAgainstActual) {

@@ -278,5 +278,74 @@ TEST(DesiredNatTest, FirstPacketIsTranslatedAtOnceWhereTheServicesAreKnown) {
     EXPECT_EQ(desired_nat(settings).at_once, 1U);
 }
 
+// --- who is translated to what ---
+
+TEST_F(DesiredStateTest, PodsWishes_AreInItsEntry) {
+    const auto egress = address("192.0.2.7");
+    const auto attach = [&](std::string_view ip, const PodSnat& snat) {
+        AttachedPod pod;
+        pod.ip = address(ip);
+        pod.snat = snat;
+        pods_.push_back(pod);
+    };
+    attach("10.244.1.5", {});
+    attach("10.244.1.6", {.kind = PodSnat::Kind::off});
+    attach("10.244.1.7", {.kind = PodSnat::Kind::address, .address = egress});
+    const auto found = maps().pods_by_ipv4;
+    const auto& plain = found.at(address("10.244.1.5").wire());
+    EXPECT_EQ(plain.flags, 0);
+    EXPECT_EQ(plain.egress_address, 0U);
+    EXPECT_EQ(found.at(address("10.244.1.6").wire()).flags, POD_FLAG_NO_SNAT);
+    EXPECT_EQ(found.at(address("10.244.1.7").wire()).flags, 0);
+    EXPECT_EQ(found.at(address("10.244.1.7").wire()).egress_address, egress.wire());
+}
+
+// The class that networks_by_prefix has for the very network; 0: it is not in it.
+class NetworksTest : public DesiredStateTest {
+protected:
+    NetworksTest() { settings_.snat.enabled = true; }
+    [[nodiscard]] unsigned network(std::string_view text) const {
+        auto with_file = inputs();
+        with_file.ip_masq_agent = &file_;
+        const auto networks = desired_maps(settings_, with_file).networks_by_prefix;
+        const auto key = prefix(text);
+        const auto found = networks.find({.prefix_length = key.length(), .address = key.address().wire()});
+        return found == networks.end() ? 0 : found->second.network_class;
+    }
+    static constexpr std::string_view link_local = "169.254.0.0/16";
+    IpMasqAgentConfig file_;
+};
+
+TEST_F(NetworksTest, OfTheConfigurationAndOfTheFile_AreUnited) {
+    settings_.snat.non_masquerade_cidrs = {prefix("10.0.0.0/8"), prefix("10.1.0.0/16")};
+    file_.non_masquerade_cidrs = {prefix("10.0.0.0/8"), prefix("192.0.2.0/24"), prefix("10.244.0.0/16"),
+                                  prefix("10.244.9.0/24")};
+    EXPECT_EQ(network("10.0.0.0/8"), NETWORK_UNTRANSLATED);
+    EXPECT_EQ(network("10.1.0.0/16"), NETWORK_UNTRANSLATED);
+    EXPECT_EQ(network("192.0.2.0/24"), NETWORK_UNTRANSLATED);
+    EXPECT_EQ(network("10.244.0.0/16"), NETWORK_CLUSTER);
+    EXPECT_EQ(network("10.244.9.0/24"), 0U);
+    settings_.snat.enabled = false;
+    EXPECT_EQ(network("10.0.0.0/8"), 0U);
+}
+
+TEST_F(NetworksTest, LinkLocal_IsTranslatedWhenTheFileSaysSo) {
+    EXPECT_EQ(network(link_local), 0U);
+    file_.masq_link_local = true;
+    EXPECT_EQ(network(link_local), NETWORK_TRANSLATED);
+    settings_.snat.non_masquerade_cidrs = {prefix("169.254.169.0/24")};
+    EXPECT_EQ(network(link_local), NETWORK_TRANSLATED);
+    EXPECT_EQ(network("169.254.169.0/24"), NETWORK_UNTRANSLATED);
+}
+
+// As ip-masq-agent's rules, which are asked one after the other, have it.
+TEST_F(NetworksTest, LinkLocalWithinAnUntranslatedNetwork_IsNotTranslated) {
+    file_.masq_link_local = true;
+    file_.non_masquerade_cidrs = {prefix("169.0.0.0/8")};
+    EXPECT_EQ(network(link_local), 0U);
+    file_.non_masquerade_cidrs = {prefix(link_local)};
+    EXPECT_EQ(network(link_local), NETWORK_UNTRANSLATED);
+}
+
 }  // namespace
 }  // namespace podlane

@@ -35,13 +35,11 @@ TEST(PassPaceTest, PassAfterALongOne_StartsTwiceItsDurationAfterIt) {
     EXPECT_FALSE(pace.is_too_early(noon + 1200ms));
 }
 
-TEST(PassPaceTest, TimeThatAPassTakesOnce_DelaysNothing) {
+TEST(PassPaceTest, PassAfterOneThatLoadedPrograms_StartsWithinASecond) {
     PassPace pace;
-    pace.leave_out(2s);
-    pace.ran(noon, noon + 2s + 30ms);
-    EXPECT_EQ(pace.delay(noon + 2s + 30ms), 60ms);
-    pace.ran(noon + 3s, noon + 5s);
-    EXPECT_EQ(pace.delay(noon + 5s), 4s) << "it is left out once";
+    pace.ran(noon, noon + 3s);
+    EXPECT_EQ(pace.delay(noon + 3s), PassPace::patience);
+    EXPECT_FALSE(pace.is_too_early(noon + 3800ms));
 }
 
 // An event at any moment, for a minute, on a node whose pass takes 250 ms.

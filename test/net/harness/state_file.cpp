@@ -25,6 +25,14 @@ nlohmann::json to_json(const NodeRecord& node) {
             {"status", {{"addresses", addresses}}}};
 }
 
+nlohmann::json to_json(const PodRecord& pod) {
+    nlohmann::json metadata = {{"name", pod.name}, {"namespace", "default"}, {"annotations", pod.annotations}};
+    if (!pod.uid.empty()) {
+        metadata["uid"] = pod.uid;
+    }
+    return {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", metadata}, {"spec", {{"nodeName", pod.node}}}};
+}
+
 }  // namespace
 
 std::map<std::string, std::string> flannel_annotations(Ipv4Address public_ip, MacAddress vtep_mac) {
@@ -35,9 +43,16 @@ std::map<std::string, std::string> flannel_annotations(Ipv4Address public_ip, Ma
 }
 
 std::string to_node_list(const std::vector<NodeRecord>& nodes) {
+    return to_object_list(nodes, {});
+}
+
+std::string to_object_list(const std::vector<NodeRecord>& nodes, const std::vector<PodRecord>& pods) {
     nlohmann::json items = nlohmann::json::array();
     for (const auto& node : nodes) {
         items.push_back(to_json(node));
+    }
+    for (const auto& pod : pods) {
+        items.push_back(to_json(pod));
     }
     return nlohmann::json{
         {"apiVersion", "v1"}, {"kind", "List"}, {"metadata", {{"resourceVersion", ""}}}, {"items", items}}
