@@ -41,6 +41,12 @@ bool stands_on(const netlink::Link& upper, const netlink::Link& lower) {
     return upper.link == lower.ifindex && !upper.link_netnsid && std::ranges::find(kinds, upper.kind) != kinds.end();
 }
 
+std::uint32_t flags_of(const Uplink& uplink) {
+    const std::uint32_t shared = uplink.is_shared ? NAT_DEVICE_SHARED : 0;
+    const std::uint32_t layer3 = uplink.ethernet ? 0 : NAT_DEVICE_L3;
+    return shared | layer3;
+}
+
 }  // namespace
 
 std::map<std::uint32_t, Uplink> choose_uplinks(const std::vector<netlink::Link>& links,
@@ -110,7 +116,7 @@ std::map<std::uint32_t, nat_device> Uplinks::devices(const UplinkAddresses& addr
                                                      const std::function<bool(Hook, std::uint32_t)>& is_watched) const {
     constexpr std::uint8_t global_scope = 0;  // RT_SCOPE_UNIVERSE
     std::map<std::uint32_t, nat_device> devices;
-    const auto add = [&](std::uint32_t ifindex, unsigned flags) {
+    const auto add = [&](std::uint32_t ifindex, std::uint32_t flags) {
         if (is_watched(egress_hook(ifindex), ifindex)) {
             devices.emplace(ifindex, nat_device{.address = addresses.node.wire(), .flags = flags});
         }
@@ -119,7 +125,7 @@ std::map<std::uint32_t, nat_device> Uplinks::devices(const UplinkAddresses& addr
         if (uplink.inner && !peer_facing.contains(ifindex)) {
             devices.emplace(ifindex, nat_device{.address = 0, .flags = NAT_DEVICE_INNER});
         } else {
-            add(ifindex, (uplink.is_shared ? NAT_DEVICE_SHARED : 0U) | (uplink.ethernet ? 0U : NAT_DEVICE_L3));
+            add(ifindex, flags_of(uplink));
         }
     }
     for (const auto& [ifindex, name] : peer_facing) {

@@ -82,7 +82,7 @@ static __always_inline bool nat_counts_our_range(const struct nat_ports *ports)
 	return ports->port_low == config.nat.port_low && ports->port_count == config.nat.port_count;
 }
 
-static __always_inline void nat_count_port(const struct nat_reply_key *reply, __s32 change)
+static __always_inline struct nat_destination nat_destination_of(const struct nat_reply_key *reply)
 {
 	struct nat_destination destination = {
 	    .nat_address = reply->nat_address,
@@ -90,6 +90,13 @@ static __always_inline void nat_count_port(const struct nat_reply_key *reply, __
 	    .remote_port = reply->remote_port,
 	    .protocol = reply->protocol,
 	};
+
+	return destination;
+}
+
+static __always_inline void nat_count_port(const struct nat_reply_key *reply, __s32 change)
+{
+	struct nat_destination destination = nat_destination_of(reply);
 	struct nat_ports *ports = bpf_map_lookup_elem(&nat_ports_by_destination, &destination);
 
 	if (ports && nat_counts_our_range(ports) && nat_is_in_range(reply->nat_port))

@@ -35,12 +35,7 @@ static __always_inline __u32 nat_random_below(__u32 limit)
 
 static __always_inline struct nat_ports *nat_ports_towards(const struct nat_reply_key *reply)
 {
-	struct nat_destination destination = {
-	    .nat_address = reply->nat_address,
-	    .remote_address = reply->remote_address,
-	    .remote_port = reply->remote_port,
-	    .protocol = reply->protocol,
-	};
+	struct nat_destination destination = nat_destination_of(reply);
 	struct nat_ports *ports = bpf_map_lookup_elem(&nat_ports_by_destination, &destination);
 
 	if (ports && nat_counts_our_range(ports))

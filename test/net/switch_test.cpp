@@ -132,17 +132,20 @@ TEST_F(SwitchTest, HooksOfBothKinds_AreOneSetAfterTheNextStart) {
     expect_ping(pod_a().ns(), pod_b().address());
 }
 
-// A device that was the underlay of an earlier agent and is not this one's.
+// A device that was the underlay of an earlier agent, and became a bridge's port: routed packets leave by the bridge.
 TEST_F(SwitchTest, FiltersOnADeviceThatIsNoLongerWanted_AreGoneAfterTheNextStart) {
     connect_by_veth({node(1).ns(), "spare0"}, {wire(), "spare-end"}, 1500);
+    ip(node(1).ns(), "link add bridge0 type bridge");
     const DeviceRef spare{node(1).ns(), "spare0"};
     for (const auto& without : {std::vector<std::string>{"tcx"}, std::vector<std::string>{}}) {
         node(1).stop_agent();
+        ip(node(1).ns(), "link set spare0 nomaster");
         node(1).set_without({"tcx"});
         use_underlay("spare0");
         node(1).start_agent();
         ASSERT_TRUE(wait_until([&] { return count_hooks(spare) == one_by_clsact; }, 20s));
         node(1).stop_agent();
+        ip(node(1).ns(), "link set spare0 master bridge0");
         use_underlay(Underlay::node_device);
         node(1).set_without(without);
         node(1).start_agent();

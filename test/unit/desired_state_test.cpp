@@ -51,7 +51,12 @@ protected:
     }
     void add(const Node& node) { cluster_.nodes[node.name] = node; }
     [[nodiscard]] DesiredInputs inputs() const {
-        return {.cluster = &cluster_, .paths = &paths_, .pods = &pods_, .underlay_mtu = 1500, .all_rp_filter = 0};
+        return {.cluster = &cluster_,
+                .paths = &paths_,
+                .pods = &pods_,
+                .underlay_mtu = 1500,
+                .all_rp_filter = 0,
+                .uplinks = {}};
     }
     [[nodiscard]] WantedMaps maps() const { return desired_maps(settings_, inputs()); }
     [[nodiscard]] node_route route(std::string_view pod_cidr) const {
@@ -69,7 +74,8 @@ protected:
                               .port = 8472,
                               .mtu = 0,
                               .flannel = false,
-                              .cluster_cidrs = {prefix("10.244.0.0/16")}};
+                              .cluster_cidrs = {prefix("10.244.0.0/16")},
+                              .snat = {}};
     Cluster cluster_;
     std::map<std::string, PeerPath> paths_;
     std::vector<AttachedPod> pods_;

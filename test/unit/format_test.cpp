@@ -169,8 +169,10 @@ TEST(ValueFormatTest, PodEndpoint_HasBothMacs) {
 TEST(ValueFormatTest, FlowEntry_NamesOwnerAndWhatIsPending) {
     EXPECT_EQ(json_of(flow_entry{.owner = FLOW_OWNER_FAST, .pending = 0, .unmerged = 0, .pad = 0}).dump(),
               R"({"owner":"fast","pending":[]})");
-    const flow_entry undecided{
-        .owner = FLOW_OWNER_UNDECIDED, .pending = FLOW_PENDING_FROM_POD | FLOW_PENDING_TO_POD, .pad = {}};
+    const flow_entry undecided{.owner = FLOW_OWNER_UNDECIDED,
+                               .pending = FLOW_PENDING_FROM_POD | FLOW_PENDING_TO_POD,
+                               .unmerged = 0,
+                               .pad = {}};
     EXPECT_EQ(json_of(undecided).dump(), R"({"owner":"undecided","pending":["from-pod","to-pod"]})");
     EXPECT_EQ(fmt::format("{}", undecided), "owner=undecided pending=from-pod,to-pod");
     EXPECT_EQ(json_of(flow_entry{.owner = 9, .pending = 0, .unmerged = 0, .pad = 0})["owner"], "9");
