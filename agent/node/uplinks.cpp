@@ -28,17 +28,19 @@ bool is_inner(const netlink::Link& link, const std::set<std::uint32_t>& own) {
     return own.contains(link.ifindex) || is_podlanes(link) || link.kind == vrf_kind;
 }
 
+using LinksByIndex = std::map<std::uint32_t, const netlink::Link*>;
+
 // An unknown master is one that has just come: the device keeps its hook until more is known.
-bool is_port(const netlink::Link& link, const std::vector<netlink::Link>& links) {
-    const auto master = std::ranges::find(links, link.master, &netlink::Link::ifindex);
-    return link.master != 0 && master != links.end() && master->kind != vrf_kind;
+bool is_port(const netlink::Link& link, const LinksByIndex& links) {
+    const auto master = link.master != 0 ? links.find(link.master) : links.end();
+    return master != links.end() && master->second->kind != vrf_kind;
 }
 
 // Devices whose packets the kernel sends out of the one below as they are, through its egress hook. (A VLAN's have a
 // tag there, by which the program knows them.)
-bool stands_on(const netlink::Link& upper, const netlink::Link& lower) {
+bool stands_on_another(const netlink::Link& link) {
     constexpr std::array<std::string_view, 4> kinds = {"macvlan", "macvtap", "ipvlan", "ipvtap"};
-    return upper.link == lower.ifindex && !upper.link_netnsid && std::ranges::find(kinds, upper.kind) != kinds.end();
+    return !link.link_netnsid && std::ranges::find(kinds, link.kind) != kinds.end();
 }
 
 std::uint32_t flags_of(const Uplink& uplink) {
@@ -51,18 +53,22 @@ std::uint32_t flags_of(const Uplink& uplink) {
 
 std::map<std::uint32_t, Uplink> choose_uplinks(const std::vector<netlink::Link>& links,
                                                const std::set<std::uint32_t>& own) {
+    LinksByIndex by_index;
+    std::set<std::uint32_t> shared;
+    for (const auto& link : links) {
+        by_index.emplace(link.ifindex, &link);
+        if (stands_on_another(link) && !is_inner(link, own)) {
+            shared.insert(link.link);
+        }
+    }
     std::map<std::uint32_t, Uplink> chosen;
     for (const auto& link : links) {
-        if (is_loopback(link) || is_port(link, links)) {
-            continue;
+        if (!is_loopback(link) && !is_port(link, by_index)) {
+            chosen.emplace(link.ifindex, Uplink{.name = link.name,
+                                                .inner = is_inner(link, own),
+                                                .ethernet = link.has_ethernet_header(),
+                                                .is_shared = shared.contains(link.ifindex)});
         }
-        const auto is_upper = [&](const netlink::Link& upper) {
-            return stands_on(upper, link) && !is_inner(upper, own);
-        };
-        chosen.emplace(link.ifindex, Uplink{.name = link.name,
-                                            .inner = is_inner(link, own),
-                                            .ethernet = link.has_ethernet_header(),
-                                            .is_shared = std::ranges::any_of(links, is_upper)});
     }
     return chosen;
 }

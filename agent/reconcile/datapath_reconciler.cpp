@@ -2,6 +2,7 @@
 #include "agent/reconcile/datapath_reconciler.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <iterator>
 
@@ -52,8 +53,11 @@ HookReport DatapathReconciler::reconcile(const std::vector<WantedHook>& wanted, 
             continue;
         }
         if (auto attached = attacher_.attach(hook.hook, hook.ifindex, program); !attached) {
-            report.errors.push_back(
-                Error{attached.error().code, fmt::format("device {}: {}", hook.device, attached.error().message)});
+            // A device that went since the devices were listed (a container's, on its way inside) tells of it itself.
+            if (attached.error().code != ENODEV) {
+                report.errors.push_back(
+                    Error{attached.error().code, fmt::format("device {}: {}", hook.device, attached.error().message)});
+            }
         } else {
             report.changes.push_back(fmt::format("attach {}", name_of(hook)));
             if (std::ranges::find(settled_, hook) != settled_.end()) {
