@@ -172,15 +172,17 @@ static __always_inline int open_translated(struct __sk_buff *skb, const struct p
 					   const struct flow_key *sender,
 					   const struct pod_endpoint *pod)
 {
-	struct nat_request request = nat_request_for(sender);
+	struct nat_request *request = nat_request_for(sender);
 	struct nat_way way = {.length = packet->segment_length};
 	enum handover_reason handover = nat_find_way(skb, packet, &way);
 
+	if (!request)
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_TABLE_FULL);
 	if (handover == HANDOVER_NONE)
-		request.reply.nat_address = nat_address_for(pod->egress_address, way.ifindex);
-	if (!request.reply.nat_address)
+		request->reply.nat_address = nat_address_for(pod->egress_address, way.ifindex);
+	if (!request->reply.nat_address)
 		return leave_otherwise(skb, packet, sender, handover);
-	return nat_send_new(skb, packet, &request, &way);
+	return nat_send_new(skb, packet, request, &way);
 }
 
 /*

@@ -3,20 +3,24 @@
 #define PODLANE_BPF_NAT_H
 
 #include "bpf/lib/count.h"
-#include "bpf/lib/nat_claim.h"
+#include "bpf/lib/nat_acquire.h"
 #include "bpf/lib/nat_rewrite.h"
 #include "bpf/lib/route.h"
 
 /* What the hooks share: a flow's translation, and the fragments that follow a first one. */
 
-static __always_inline struct nat_request nat_request_for(const struct flow_key *flow)
+/* This CPU's request, made anew for the flow; there always is one. Not on the stack: with what is
+ * called from here it would not fit. */
+static __always_inline struct nat_request *nat_request_for(const struct flow_key *flow)
 {
-	struct nat_request request = {
-	    .flow = *flow,
-	    .reply = nat_reply_of(flow),
-	    .now = bpf_ktime_get_ns(),
-	};
+	struct nat_request *request = nat_current();
 
+	if (!request)
+		return NULL;
+	__builtin_memset(request, 0, sizeof(*request));
+	request->flow = *flow;
+	request->reply = nat_reply_of(flow);
+	request->now = bpf_ktime_get_ns();
 	return request;
 }
 

@@ -138,12 +138,12 @@ static __always_inline int nat_send(struct __sk_buff *skb, const struct packet *
 	return bpf_redirect_neigh(way->ifindex, &next_hop, sizeof(next_hop), 0);
 }
 
-/* Translates and sends the packet that opens a flow. */
+/* Translates and sends the packet that opens a flow, which `request`, this CPU's, is for. */
 static __always_inline int nat_send_new(struct __sk_buff *skb, const struct packet *packet,
 					const struct nat_request *request,
 					const struct nat_way *way)
 {
-	enum drop_reason drop = nat_claim_tuple(request);
+	enum drop_reason drop = nat_claim_tuple();
 	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &request->flow);
 
 	if (drop == DROP_NONE && !entry)

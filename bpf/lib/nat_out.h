@@ -37,7 +37,7 @@ static __always_inline enum drop_reason nat_open_leaving(struct __sk_buff *skb,
 	if (!request->reply.nat_address)
 		return DROP_NAT_NO_ADDRESS;
 	request->flags = nat_flags_by_owner(&request->flow);
-	return nat_claim_tuple(request);
+	return nat_claim_tuple();
 }
 
 static __always_inline int nat_leave_fragment(struct __sk_buff *skb, const struct packet *packet)
@@ -56,22 +56,24 @@ static __always_inline int nat_leave_flow(struct __sk_buff *skb, const struct pa
 					  const struct pod_endpoint *pod)
 {
 	struct flow_key flow = flow_key_from_pod(packet);
-	struct nat_request request = nat_request_for(&flow);
+	struct nat_request *request = nat_request_for(&flow);
 	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
 	enum drop_reason drop;
 
+	if (!request)
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_TABLE_FULL);
 	if (entry) {
-		drop = nat_revive(&flow, packet, entry, request.now);
+		drop = nat_revive(&flow, packet, entry, request->now);
 	} else {
-		drop = nat_open_leaving(skb, packet, pod, &request);
+		drop = nat_open_leaving(skb, packet, pod, request);
 		entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
 	}
 	if (drop == DROP_NONE && !entry)
 		drop = DROP_NAT_CLAIM_LOST;
 	if (drop != DROP_NONE || !entry)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, drop);
-	nat_track_from_pod(&flow, entry, packet, request.now);
-	nat_record_fragment(packet, entry->nat_address, entry->flags, request.now);
+	nat_track_from_pod(&flow, entry, packet, request->now);
+	nat_record_fragment(packet, entry->nat_address, entry->flags, request->now);
 	count_path(skb, PATH_STACK_TO_OUTSIDE);
 	if (!nat_rewrite_out(skb, packet, &flow, entry))
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_REWRITE_FAILED);
@@ -156,30 +158,32 @@ static __always_inline bool nat_is_host_address(struct __sk_buff *skb, __be32 ad
 static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct flow_key flow = flow_key_from_pod(packet);
-	struct nat_request request = nat_request_for(&flow);
+	struct nat_request *request = nat_request_for(&flow);
 	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
 	enum drop_reason drop = DROP_NONE;
 
+	if (!request)
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_TABLE_FULL);
 	if (nat_came_from_upper_device(skb, packet->source))
 		return VERDICT_PASS;
 	if (entry) {
-		drop = nat_revive(&flow, packet, entry, request.now);
+		drop = nat_revive(&flow, packet, entry, request->now);
 	} else if (nat_check_opening(packet) == DROP_NAT_UNSUPPORTED_PROTOCOL ||
 		   packet->kind == PACKET_ICMP_ERROR || !nat_is_host_address(skb, packet->source)) {
 		return VERDICT_PASS;
 	} else if (packet->tcp_flags & TCP_RST) {
 		/* Whoever scans our ports would fill the host's share of the table. */
-		return nat_refuse_host(skb, &request, DROP_NAT_NOT_OPENED);
+		return nat_refuse_host(skb, request, DROP_NAT_NOT_OPENED);
 	} else {
-		request.flags = NAT_FLAG_HOST;
-		request.reply.nat_address = packet->source;
-		drop = nat_claim_tuple(&request);
+		request->flags = NAT_FLAG_HOST;
+		request->reply.nat_address = packet->source;
+		drop = nat_claim_tuple();
 		entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
 	}
 	if (drop != DROP_NONE || !entry)
-		return nat_refuse_host(skb, &request,
+		return nat_refuse_host(skb, request,
 				       drop != DROP_NONE ? drop : DROP_NAT_CLAIM_LOST);
-	nat_track_from_pod(&flow, entry, packet, request.now);
+	nat_track_from_pod(&flow, entry, packet, request->now);
 	if (entry->nat_port == flow.pod_port)
 		return VERDICT_PASS;
 	count_path(skb, PATH_HOST_TO_OUTSIDE);

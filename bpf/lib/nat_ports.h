@@ -166,8 +166,11 @@ static __always_inline int nat_try_any_port(struct nat_request *request)
 	return tried;
 }
 
-/* What nat_claim_tuple does, for the current request; enum drop_reason. */
-__noinline int nat_claim_current(void)
+/*
+ * Translates the new flow of the current request to its reply.nat_address; enum drop_reason.
+ * DROP_NONE: it is in nat_by_flow now, with our tuple or with that of another CPU.
+ */
+__noinline int nat_claim_tuple(void)
 {
 	struct nat_request *request = nat_current();
 	int tried;
@@ -186,20 +189,6 @@ __noinline int nat_claim_current(void)
 	if (tried == NAT_TRY_BUSY)
 		return DROP_NAT_PORTS_EXHAUSTED;
 	return nat_insert_flow(request);
-}
-
-/*
- * Translates a new flow to wanted->reply.nat_address. DROP_NONE: it is in nat_by_flow now, with
- * our tuple or with that of another CPU.
- */
-static __always_inline enum drop_reason nat_claim_tuple(const struct nat_request *wanted)
-{
-	struct nat_request *request = nat_current();
-
-	if (!request)
-		return DROP_NAT_TABLE_FULL;
-	*request = *wanted;
-	return nat_claim_current();
 }
 
 #endif
