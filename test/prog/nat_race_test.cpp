@@ -169,12 +169,12 @@ TEST_F(NatRace, FlowsThatComeAndGoOnEveryCpu_NeverShareAPortAndLeaveNothingBehin
         refused += opener.refused();
     }
     EXPECT_GT(refused, 0U) << "not a race for few";
-    EXPECT_GT(swept, 0U);
     expect_never_shared(uses);
     expect_tables_agree();
 
     expire_all();
-    sweep(node());
+    swept += sweep(node());
+    EXPECT_GT(swept, 0U) << "while the race went on, takers may be faster";
     EXPECT_EQ(must(map<spec::nat_by_flow>(node()).entries()).size(), 0U);
     expect_tables_agree();
     std::set<std::uint16_t> ports;
