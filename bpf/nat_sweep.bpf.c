@@ -5,12 +5,12 @@
  * take tuples over. The agent itself could only remove what it saw a moment ago, and would break a
  * flow that has begun anew since.
  *
- * The "packet": 14 bytes of zeroes, then keys of nat_by_flow. Returns how many were removed.
+ * The "packet": 14 bytes of zeroes, then at most NAT_SWEEP_MAX keys of nat_by_flow. Returns how
+ * many were removed.
  */
 #include "bpf/lib/ctx.h"
 #include "bpf/lib/nat_claim.h"
-
-#define NAT_SWEEP_MAX 64
+#include "maps/schema/nat_sweep.h"
 
 /* Takes the tuple away from the flow, so that nobody brings the flow back or takes it over. The
  * claim of a flow whose tuple is another's by now is not touched. */

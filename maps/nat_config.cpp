@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "maps/base/monotonic.h"
+
 namespace podlane {
 namespace {
 
@@ -48,8 +50,7 @@ nat_config nat_config_for(std::uint16_t low, std::uint16_t high) {
 }
 
 std::int64_t nat_expiry(const flow_key& flow, const nat_entry& entry) {
-    constexpr std::int64_t nanoseconds = 1'000'000'000;
-    return static_cast<std::int64_t>(entry.last_seen) + nat_timeouts.at(nat_state_of(&flow, &entry)) * nanoseconds;
+    return static_cast<std::int64_t>(entry.last_seen) + nat_timeouts.at(nat_state_of(&flow, &entry)) * ns_per_second;
 }
 
 }  // namespace podlane

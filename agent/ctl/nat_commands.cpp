@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ctime>
 #include <map>
 #include <ostream>
 #include <tuple>
@@ -17,6 +16,7 @@
 
 #include "agent/ctl/output.h"
 #include "maps/base/address.h"
+#include "maps/base/monotonic.h"
 #include "maps/names.h"
 #include "maps/nat_config.h"
 #include "maps/typed_map.h"
@@ -26,17 +26,9 @@ namespace {
 
 using Translation = std::pair<flow_key, nat_entry>;
 
-std::int64_t monotonic_ns() {
-    constexpr std::int64_t nanoseconds = 1'000'000'000;
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * nanoseconds + now.tv_nsec;
-}
-
 // Whole seconds, rounded up; not more than none when its time is over.
 std::int64_t seconds_left(const Translation& translation, std::int64_t now) {
-    constexpr std::int64_t nanoseconds = 1'000'000'000;
-    return (nat_expiry(translation.first, translation.second) - now + nanoseconds - 1) / nanoseconds;
+    return (nat_expiry(translation.first, translation.second) - now + ns_per_second - 1) / ns_per_second;
 }
 
 // Those whose time is not over.

@@ -8,23 +8,17 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <span>
 #include <utility>
+
+#include "maps/base/monotonic.h"
+#include "maps/schema/nat_sweep.h"
 
 namespace podlane {
 namespace {
 
 constexpr std::uint32_t page_entries = 16384;
-constexpr std::size_t keys_of_one_run = 64;  // NAT_SWEEP_MAX
-constexpr std::int64_t nanoseconds = 1'000'000'000;
-
-// The clock that the programs read.
-std::uint64_t monotonic_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec * nanoseconds + now.tv_nsec);
-}
+constexpr std::size_t keys_of_one_run = NAT_SWEEP_MAX;
 
 Result<std::size_t> run(int program, std::span<const flow_key> keys) {
     std::array<std::byte, ETH_HLEN + keys_of_one_run * sizeof(flow_key)> packet{};
@@ -43,7 +37,7 @@ Result<std::size_t> run(int program, std::span<const flow_key> keys) {
 
 NatSweeper::NatSweeper(ReadOnlyMap<spec::nat_by_flow> table, const nat_config& config)
     : table_(std::move(table)), pages_(table_.fd(), shape_of<spec::nat_by_flow>(), page_entries) {
-    shortest_timeout_ = nanoseconds * *std::ranges::min_element(config.timeouts);
+    shortest_timeout_ = ns_per_second * *std::ranges::min_element(config.timeouts);
 }
 
 Result<std::size_t> NatSweeper::sweep(int sweep_program) {
@@ -57,7 +51,7 @@ Result<std::size_t> NatSweeper::sweep(int sweep_program) {
     for (std::size_t i = 0; i < page->count; ++i) {
         nat_entry entry{};
         std::memcpy(&entry, page->value(i).data(), sizeof(entry));
-        if (static_cast<std::int64_t>(now - entry.last_seen) >= shortest_timeout_) {
+        if (now - static_cast<std::int64_t>(entry.last_seen) >= shortest_timeout_) {
             std::memcpy(&keys.emplace_back(), page->key(i).data(), sizeof(flow_key));
         }
     }

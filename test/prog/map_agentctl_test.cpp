@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/ctl/agentctl.h"
+#include "maps/base/monotonic.h"
 #include "maps/catalog.h"
 #include "test/prog/map_support.h"
 
@@ -237,9 +238,7 @@ TEST_F(AgentctlMapTest, DumpOfTheTranslations_HasAddressesPortsAndNames) {
 }
 
 TEST_F(AgentctlMapTest, NatListAndStats_AreOfLiveTranslations) {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const auto ns = static_cast<__u64>(now.tv_sec) * 1'000'000'000U;
+    const auto ns = static_cast<__u64>(monotonic_ns());
     const auto add = [&](std::string_view flow, std::uint16_t port, __u64 last_seen) {
         ASSERT_TRUE(translations_.update(FlowKeyFormat::parse(flow).value(), {.last_seen = last_seen,
                                                                               .nat_address = address("192.168.0.1"),
