@@ -5,6 +5,7 @@
 #include <array>
 
 #include "maps/base/monotonic.h"
+#include "maps/nat_use.h"
 
 namespace podlane {
 namespace {
@@ -22,8 +23,6 @@ constexpr std::array<std::uint32_t, NAT_STATE_COUNT> nat_timeouts = [] {
     return timeouts;
 }();
 
-constexpr std::uint32_t pods_that_fill_the_table = 4;
-
 // The smallest size of which as many blocks hold `ports`: at most NAT_BLOCK_SIZE_MAX, for there are 65536 ports.
 std::uint32_t block_size_for(std::uint32_t ports) {
     std::uint32_t size = 1;
@@ -40,7 +39,7 @@ nat_config nat_config_for(std::uint16_t low, std::uint16_t high) {
     const auto block_size = block_size_for(ports);
     nat_config config{};
     config.enabled = 1;
-    config.flows_per_pod = spec::nat_by_flow::capacity / pods_that_fill_the_table;
+    config.flows_per_pod = nat_flows_per_pod;
     config.port_low = low;
     config.port_count = static_cast<std::uint16_t>(ports);
     config.block_size = static_cast<std::uint16_t>(block_size);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "maps/base/monotonic.h"
+#include "maps/nat_config.h"
 #include "maps/schema/nat_sweep.h"
 
 namespace podlane {
@@ -36,24 +37,40 @@ Result<std::size_t> run(int program, std::span<const flow_key> keys) {
 }  // namespace
 
 NatSweeper::NatSweeper(ReadOnlyMap<spec::nat_by_flow> table, const nat_config& config)
-    : table_(std::move(table)), pages_(table_.fd(), shape_of<spec::nat_by_flow>(), page_entries) {
-    shortest_timeout_ = ns_per_second * *std::ranges::min_element(config.timeouts);
+    : table_(std::move(table)),
+      pages_(table_.fd(), shape_of<spec::nat_by_flow>(), page_entries),
+      shortest_timeout_(ns_per_second * *std::ranges::min_element(config.timeouts)),
+      walk_(config) {}
+
+std::vector<flow_key> NatSweeper::look_at(const RawEntries& page) {
+    std::vector<flow_key> expired;
+    const auto now = monotonic_ns();
+    for (std::size_t i = 0; i < page.count; ++i) {
+        flow_key flow{};
+        nat_entry entry{};
+        std::memcpy(&flow, page.key(i).data(), sizeof(flow));
+        std::memcpy(&entry, page.value(i).data(), sizeof(entry));
+        if (nat_expiry(flow, entry) > now) {
+            walk_.add(flow, entry);
+        }
+        // Which of these are over the program knows; younger ones cannot be.
+        if (now - static_cast<std::int64_t>(entry.last_seen) >= shortest_timeout_) {
+            expired.push_back(flow);
+        }
+    }
+    return expired;
 }
 
 Result<std::size_t> NatSweeper::sweep(int sweep_program) {
     const auto page = pages_.next();
     if (!page) {
+        walk_.reset();  // the next one begins anew
         return std::unexpected(page.error());
     }
-    // Which of these are over the program knows; younger ones cannot be.
-    std::vector<flow_key> keys;
-    const auto now = monotonic_ns();
-    for (std::size_t i = 0; i < page->count; ++i) {
-        nat_entry entry{};
-        std::memcpy(&entry, page->value(i).data(), sizeof(entry));
-        if (now - static_cast<std::int64_t>(entry.last_seen) >= shortest_timeout_) {
-            std::memcpy(&keys.emplace_back(), page->key(i).data(), sizeof(flow_key));
-        }
+    const auto keys = look_at(*page);
+    if (pages_.at_end()) {
+        last_ = walk_.use();
+        walk_.reset();
     }
     std::size_t removed = 0;
     for (std::size_t done = 0; done < keys.size(); done += keys_of_one_run) {
@@ -63,10 +80,6 @@ Result<std::size_t> NatSweeper::sweep(int sweep_program) {
             return swept;
         }
         removed += *swept;
-    }
-    seen_ += page->count - removed;
-    if (pages_.at_end()) {
-        entries_ = std::exchange(seen_, 0);
     }
     return removed;
 }
