@@ -84,4 +84,16 @@ Result<std::size_t> NatSweeper::sweep(int sweep_program) {
     return removed;
 }
 
+Result<std::size_t> NatSweeper::sweep_all(int sweep_program) {
+    std::size_t removed = 0;
+    do {
+        const auto swept = sweep(sweep_program);
+        if (!swept) {
+            return swept;
+        }
+        removed += *swept;
+    } while (!pages_.at_end());
+    return removed;
+}
+
 }  // namespace podlane

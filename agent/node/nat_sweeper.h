@@ -21,6 +21,8 @@ public:
     // Looks at the next part of the table, at most about 16384 entries, and removes by `sweep_program`
     // (bpf/nat_sweep.bpf.c) what is over. Returns how many.
     [[nodiscard]] Result<std::size_t> sweep(int sweep_program);
+    // The same with all of the table.
+    [[nodiscard]] Result<std::size_t> sweep_all(int sweep_program);
 
     // At the last complete walk, or by now in the present one: what is more.
     [[nodiscard]] NatUse use() const { return larger_of(last_, walk_.use()); }

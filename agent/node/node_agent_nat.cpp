@@ -38,7 +38,7 @@ Result<void> NodeAgent::start_sweeper() {
         return std::unexpected(table.error());
     }
     sweeper_.emplace(std::move(*table), desired_nat(settings_.overlay.snat));
-    report_translations(sweeper_->sweep(datapath_.nat_sweep_fd()));
+    report_translations(sweeper_->sweep_all(datapath_.nat_sweep_fd()));
     return {};
 }
 
