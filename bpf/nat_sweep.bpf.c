@@ -33,6 +33,14 @@ static __always_inline bool give_up_claim(const struct flow_key *flow,
 	return ours;
 }
 
+/* Without a range nothing is counted, so that what was is wrong as soon as it has one again. */
+static __always_inline void forget_ports_towards(const struct nat_reply_key *reply)
+{
+	struct nat_destination destination = nat_destination_of(reply);
+
+	bpf_map_delete_elem(&nat_ports_by_destination, &destination);
+}
+
 static __always_inline int sweep_flow(const struct flow_key *flow)
 {
 	struct nat_reply_key reply = nat_reply_of(flow);
@@ -48,6 +56,8 @@ static __always_inline int sweep_flow(const struct flow_key *flow)
 	nat_remove_flow(flow);
 	if (!bpf_map_delete_elem(&nat_by_reply, &reply))
 		nat_count_port(&reply, -1);
+	if (!config.nat.enabled)
+		forget_ports_towards(&reply);
 	return 1;
 }
 

@@ -28,11 +28,6 @@ void NodeAgent::look_up_nat_devices() {
 }
 
 Result<void> NodeAgent::start_sweeper() {
-    if (!settings_.overlay.snat.enabled) {
-        sweeper_.reset();
-        health_.ok("snat", "turned off: pods reach the outside with their own addresses");
-        return {};
-    }
     auto table = ReadOnlyMap<spec::nat_by_flow>::open(pins_.map(spec::nat_by_flow::name));
     if (!table) {
         return std::unexpected(table.error());
@@ -51,6 +46,10 @@ void NodeAgent::sweep_translations() {
 void NodeAgent::report_translations(const Result<std::size_t>& swept) {
     if (!swept) {
         health_.degraded("snat", swept.error().message, "see the agent's log");
+        return;
+    }
+    if (!settings_.overlay.snat.enabled) {
+        health_.ok("snat", "turned off: pods reach the outside with their own addresses");
         return;
     }
     const auto health = nat_health(sweeper_->use(), desired_nat(settings_.overlay.snat));

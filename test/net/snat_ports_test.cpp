@@ -172,6 +172,28 @@ TEST_F(SnatFewPorts, MoreThanNineTenthsOfTheDestinationsPorts_DegradeUntilTheyEn
     EXPECT_TRUE(wait_until([&] { return node(1).agentctl({"status"}).status == 0; }, 13s)) << snat_health();
 }
 
+TEST_F(SnatFewPorts, TurnedOffAndOnAgain_NothingIsLeftOfEarlierTranslations) {
+    constexpr unsigned all = 64;
+    HeldConnections earlier(outside());
+    ASSERT_EQ(earlier.open(pod_a().endpoint(), all), "");
+    EXPECT_EQ(node(1).agentctl_json({"nat", "list"}).size(), all);
+
+    node(1).set_extra_config("snat: {enabled: false}\n");
+    EXPECT_TRUE(comes_to_say("ok: turned off: pods reach the outside with their own addresses")) << snat_health();
+    EXPECT_TRUE(wait_until([&] { return node(1).agentctl_json({"nat", "list"}).empty(); }, 3s));
+    const auto counts = node(1).agentctl_json({"map", "dump", "nat_ports_by_destination", "nat_by_reply"});
+    EXPECT_EQ(counts.at(0).at("entries").dump(), "[]");
+    EXPECT_EQ(counts.at(1).at("entries").dump(), "[]");
+
+    node(1).set_extra_config("snat: {portRange: 20000-20063}\n");
+    EXPECT_TRUE(comes_to_say("ok: 0 of 131072 translations, ports 20000-20063")) << snat_health();
+    node(1).wait_ready();
+    HeldConnections later(outside());
+    EXPECT_EQ(later.open(pod_a().endpoint(), all), "");
+    EXPECT_EQ(later.addresses_seen(), std::set{node(1).address()});
+    EXPECT_EQ(node(1).agentctl_json({"nat", "list"}).size(), all);
+}
+
 TEST_F(SnatFewPorts, PortOfTheHostTowardsThePodsDestination_BothGetWhatIsTheirs) {
     HeldConnections connections(outside());
     ASSERT_EQ(connections.open(pod_a().endpoint(), 1, port_of_the_range), "");
