@@ -142,7 +142,8 @@ TEST_F(SnatFewPorts, PortsThatAreAllTaken_RefuseTheNextServeOthersAndComeBackWit
 
     connections.reset(all / 2);
     connections.finish(all / 2);
-    std::this_thread::sleep_for(10s);
+    // Then they are free, whatever agentctl says.
+    static_cast<void>(wait_until([&] { return ports_towards(connections.at()) == 0; }, 10s));
     EXPECT_EQ(connections.open(pod_a().endpoint(), all), "");
     EXPECT_EQ(connections.echo_on_each(), "");
     EXPECT_EQ(elsewhere.echo_on_each(), "");
