@@ -5,12 +5,12 @@
  * take tuples over. The agent itself could only remove what it saw a moment ago, and would break a
  * flow that has begun anew since.
  *
- * The "packet": 14 bytes of zeroes, then keys of nat_by_flow. Returns how many were removed.
+ * The "packet": 14 bytes of zeroes, then at most NAT_SWEEP_MAX keys of nat_by_flow. Returns how
+ * many were removed.
  */
 #include "bpf/lib/ctx.h"
 #include "bpf/lib/nat_claim.h"
-
-#define NAT_SWEEP_MAX 64
+#include "maps/schema/nat_sweep.h"
 
 /* Takes the tuple away from the flow, so that nobody brings the flow back or takes it over. The
  * claim of a flow whose tuple is another's by now is not touched. */
@@ -33,6 +33,14 @@ static __always_inline bool give_up_claim(const struct flow_key *flow,
 	return ours;
 }
 
+/* Without a range nothing is counted, so that what was is wrong as soon as it has one again. */
+static __always_inline void forget_ports_towards(const struct nat_reply_key *reply)
+{
+	struct nat_destination destination = nat_destination_of(reply);
+
+	bpf_map_delete_elem(&nat_ports_by_destination, &destination);
+}
+
 static __always_inline int sweep_flow(const struct flow_key *flow)
 {
 	struct nat_reply_key reply = nat_reply_of(flow);
@@ -48,6 +56,8 @@ static __always_inline int sweep_flow(const struct flow_key *flow)
 	nat_remove_flow(flow);
 	if (!bpf_map_delete_elem(&nat_by_reply, &reply))
 		nat_count_port(&reply, -1);
+	if (!config.nat.enabled)
+		forget_ports_towards(&reply);
 	return 1;
 }
 

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <array>
 
+#include "maps/base/monotonic.h"
+#include "maps/nat_use.h"
+
 namespace podlane {
 namespace {
 
@@ -19,8 +22,6 @@ constexpr std::array<std::uint32_t, NAT_STATE_COUNT> nat_timeouts = [] {
     timeouts[NAT_STATE_SCTP] = 7440;
     return timeouts;
 }();
-
-constexpr std::uint32_t pods_that_fill_the_table = 4;
 
 // The smallest size of which as many blocks hold `ports`: at most NAT_BLOCK_SIZE_MAX, for there are 65536 ports.
 std::uint32_t block_size_for(std::uint32_t ports) {
@@ -38,7 +39,7 @@ nat_config nat_config_for(std::uint16_t low, std::uint16_t high) {
     const auto block_size = block_size_for(ports);
     nat_config config{};
     config.enabled = 1;
-    config.flows_per_pod = spec::nat_by_flow::capacity / pods_that_fill_the_table;
+    config.flows_per_pod = nat_flows_per_pod;
     config.port_low = low;
     config.port_count = static_cast<std::uint16_t>(ports);
     config.block_size = static_cast<std::uint16_t>(block_size);
@@ -48,8 +49,7 @@ nat_config nat_config_for(std::uint16_t low, std::uint16_t high) {
 }
 
 std::int64_t nat_expiry(const flow_key& flow, const nat_entry& entry) {
-    constexpr std::int64_t nanoseconds = 1'000'000'000;
-    return static_cast<std::int64_t>(entry.last_seen) + nat_timeouts.at(nat_state_of(&flow, &entry)) * nanoseconds;
+    return static_cast<std::int64_t>(entry.last_seen) + nat_timeouts.at(nat_state_of(&flow, &entry)) * ns_per_second;
 }
 
 }  // namespace podlane

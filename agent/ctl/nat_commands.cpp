@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ctime>
 #include <map>
 #include <ostream>
 #include <tuple>
@@ -17,8 +16,10 @@
 
 #include "agent/ctl/output.h"
 #include "maps/base/address.h"
+#include "maps/base/monotonic.h"
 #include "maps/names.h"
 #include "maps/nat_config.h"
+#include "maps/nat_use.h"
 #include "maps/typed_map.h"
 
 namespace podlane::ctl {
@@ -26,17 +27,9 @@ namespace {
 
 using Translation = std::pair<flow_key, nat_entry>;
 
-std::int64_t monotonic_ns() {
-    constexpr std::int64_t nanoseconds = 1'000'000'000;
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * nanoseconds + now.tv_nsec;
-}
-
 // Whole seconds, rounded up; not more than none when its time is over.
 std::int64_t seconds_left(const Translation& translation, std::int64_t now) {
-    constexpr std::int64_t nanoseconds = 1'000'000'000;
-    return (nat_expiry(translation.first, translation.second) - now + nanoseconds - 1) / nanoseconds;
+    return (nat_expiry(translation.first, translation.second) - now + ns_per_second - 1) / ns_per_second;
 }
 
 // Those whose time is not over.
@@ -82,18 +75,99 @@ Json record_of(const Translation& translation, std::int64_t now) {
             {"flags", flags_of(entry)}};
 }
 
-// What a count is of, as JSON; most first.
-template <typename Key, typename Describe>
-Json counted(const std::map<Key, std::uint64_t>& counts, std::string_view name, const Describe& describe) {
-    std::vector<std::pair<Key, std::uint64_t>> order(counts.begin(), counts.end());
-    std::ranges::stable_sort(order, std::greater<>(), &std::pair<Key, std::uint64_t>::second);
-    Json records = Json::array();
-    for (const auto& [key, count] : order) {
-        Json record = describe(key);
-        record[std::string(name)] = count;
-        records.push_back(std::move(record));
+// Ports of a destination that are in use: all of them, and those of the range that new ones are taken from.
+struct PortCount {
+    std::uint64_t all = 0;
+    std::uint64_t of_range = 0;
+    std::uint64_t range = 0;  // how many it has; 0: not known
+};
+using Destination = std::tuple<std::uint8_t, __be32, __be32, __be16>;
+using PodCounts = std::map<__be32, std::uint64_t>;
+using DestinationCounts = std::map<Destination, PortCount>;
+
+Destination sortable(const nat_destination& destination) {
+    return {destination.protocol, destination.nat_address, destination.remote_address, destination.remote_port};
+}
+
+PodCounts count_by_pod(const std::vector<Translation>& translations) {
+    PodCounts counts;
+    for (const auto& [flow, entry] : translations) {
+        ++counts[flow.pod_address];
     }
-    return records;
+    return counts;
+}
+
+// The range is as the programs noted it when they gave the destination's last port.
+Outcome<DestinationCounts> count_by_destination(const Context& context, const std::vector<Translation>& translations) {
+    const auto ranges =
+        ReadOnlyMap<spec::nat_ports_by_destination>::open(pin_path<spec::nat_ports_by_destination>(context.bpffs));
+    if (!ranges) {
+        return failure(ExitStatus::error, "{}", ranges.error().message);
+    }
+    std::map<Destination, nat_ports> known;
+    const auto read = ranges->for_each([&](const nat_destination& destination, const nat_ports& ports) {
+        known.emplace(sortable(destination), ports);
+    });
+    if (!read) {
+        return failure(ExitStatus::error, "{}", read.error().message);
+    }
+    DestinationCounts counts;
+    for (const auto& [flow, entry] : translations) {
+        const auto destination = sortable(nat_destination_of(flow, entry));
+        auto& count = counts[destination];
+        ++count.all;
+        if (const auto ports = known.find(destination); ports != known.end()) {
+            count.range = ports->second.port_count;
+            count.of_range += has_port_of(entry, ports->second.port_low, ports->second.port_count) ? 1 : 0;
+        }
+    }
+    return counts;
+}
+
+// Rounded down. Null: the limit is not known.
+Json percent(std::uint64_t used, std::uint64_t limit) {
+    constexpr std::uint64_t hundred = 100;
+    return limit == 0 ? Json() : Json(hundred * used / limit);
+}
+
+// As one array, most first.
+Json sorted_by(std::string_view field, std::vector<Json> records) {
+    std::ranges::stable_sort(records, std::greater<>(), [name = std::string(field)](const Json& record) {
+        return record.at(name).get<std::uint64_t>();
+    });
+    return Json(std::move(records));
+}
+
+Json records_of(const PodCounts& counts) {
+    std::vector<Json> records;
+    for (const auto& [pod, count] : counts) {
+        records.push_back(Json{{"podIP", Ipv4Address::from_wire(pod).to_string()},
+                               {"translations", count},
+                               {"maxTranslations", nat_flows_per_pod},
+                               {"usedPercent", percent(count, nat_flows_per_pod)}});
+    }
+    return sorted_by("translations", std::move(records));
+}
+
+Json records_of(const DestinationCounts& counts) {
+    std::vector<Json> records;
+    for (const auto& [destination, count] : counts) {
+        const auto& [protocol, nat, remote, port] = destination;
+        records.push_back(Json{{"protocol", name_of(names::protocols, protocol)},
+                               {"natIP", Ipv4Address::from_wire(nat).to_string()},
+                               {"destinationIP", Ipv4Address::from_wire(remote).to_string()},
+                               {"destinationPort", ntohs(port)},
+                               {"ports", count.all},
+                               {"maxPorts", count.range == 0 ? Json() : Json(count.range)},
+                               {"usedPercent", percent(count.of_range, count.range)}});
+    }
+    return sorted_by("ports", std::move(records));
+}
+
+Json table_record(std::size_t translations) {
+    return {{"translations", translations},
+            {"maxTranslations", spec::nat_by_flow::capacity},
+            {"usedPercent", percent(translations, spec::nat_by_flow::capacity)}};
 }
 
 }  // namespace
@@ -128,37 +202,31 @@ Outcome<ExitStatus> nat_list(const Context& context) {
 }
 
 Outcome<ExitStatus> nat_stats(const Context& context) {
-    using Destination = std::tuple<std::uint8_t, __be32, __be32, __be16>;
     const auto live = live_translations(context, monotonic_ns());
     if (!live) {
         return std::unexpected(live.error());
     }
-    std::map<__be32, std::uint64_t> by_pod;
-    std::map<Destination, std::uint64_t> by_destination;
-    for (const auto& [flow, entry] : *live) {
-        const __be16 port = nat_state_of(&flow, &entry) == NAT_STATE_ICMP ? __be16{0} : flow.remote_port;
-        ++by_pod[flow.pod_address];
-        ++by_destination[{flow.protocol, entry.nat_address, flow.remote_address, port}];
+    const auto by_destination = count_by_destination(context, *live);
+    if (!by_destination) {
+        return std::unexpected(by_destination.error());
     }
-    const Json pods = counted(by_pod, "translations",
-                              [](__be32 pod) { return Json{{"podIP", Ipv4Address::from_wire(pod).to_string()}}; });
-    const Json destinations = counted(by_destination, "ports", [](const Destination& destination) {
-        const auto& [protocol, nat, remote, port] = destination;
-        return Json{{"protocol", name_of(names::protocols, protocol)},
-                    {"natIP", Ipv4Address::from_wire(nat).to_string()},
-                    {"destinationIP", Ipv4Address::from_wire(remote).to_string()},
-                    {"destinationPort", ntohs(port)}};
-    });
+    const Json pods = records_of(count_by_pod(*live));
+    const Json destinations = records_of(*by_destination);
+    const Json table = table_record(live->size());
     if (context.format == OutputFormat::json || context.format == OutputFormat::yaml) {
-        print_document(context, {{"pods", pods}, {"destinations", destinations}});
+        print_document(context, {{"pods", pods}, {"destinations", destinations}, {"table", table}});
         return ExitStatus::ok;
     }
-    constexpr auto pod_columns = std::to_array<Column>({{"podIP"}, {"translations"}});
-    constexpr auto destination_columns =
-        std::to_array<Column>({{"protocol"}, {"natIP"}, {"destinationIP"}, {"destinationPort"}, {"ports"}});
+    constexpr auto pod_columns =
+        std::to_array<Column>({{"podIP"}, {"translations"}, {"maxTranslations"}, {"usedPercent"}});
+    constexpr auto destination_columns = std::to_array<Column>(
+        {{"protocol"}, {"natIP"}, {"destinationIP"}, {"destinationPort"}, {"ports"}, {"maxPorts"}, {"usedPercent"}});
+    constexpr auto table_columns = std::to_array<Column>({{"translations"}, {"maxTranslations"}, {"usedPercent"}});
     print_records(context, pods, pod_columns);
     *context.out << "\n";
     print_records(context, destinations, destination_columns);
+    *context.out << "\n";
+    print_records(context, Json::array({table}), table_columns);
     return ExitStatus::ok;
 }
 

@@ -8,23 +8,18 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <span>
 #include <utility>
+
+#include "maps/base/monotonic.h"
+#include "maps/nat_config.h"
+#include "maps/schema/nat_sweep.h"
 
 namespace podlane {
 namespace {
 
 constexpr std::uint32_t page_entries = 16384;
-constexpr std::size_t keys_of_one_run = 64;  // NAT_SWEEP_MAX
-constexpr std::int64_t nanoseconds = 1'000'000'000;
-
-// The clock that the programs read.
-std::uint64_t monotonic_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec * nanoseconds + now.tv_nsec);
-}
+constexpr std::size_t keys_of_one_run = NAT_SWEEP_MAX;
 
 Result<std::size_t> run(int program, std::span<const flow_key> keys) {
     std::array<std::byte, ETH_HLEN + keys_of_one_run * sizeof(flow_key)> packet{};
@@ -42,24 +37,40 @@ Result<std::size_t> run(int program, std::span<const flow_key> keys) {
 }  // namespace
 
 NatSweeper::NatSweeper(ReadOnlyMap<spec::nat_by_flow> table, const nat_config& config)
-    : table_(std::move(table)), pages_(table_.fd(), shape_of<spec::nat_by_flow>(), page_entries) {
-    shortest_timeout_ = nanoseconds * *std::ranges::min_element(config.timeouts);
+    : table_(std::move(table)),
+      pages_(table_.fd(), shape_of<spec::nat_by_flow>(), page_entries),
+      shortest_timeout_(ns_per_second * *std::ranges::min_element(config.timeouts)),
+      walk_(config) {}
+
+std::vector<flow_key> NatSweeper::look_at(const RawEntries& page) {
+    std::vector<flow_key> expired;
+    const auto now = monotonic_ns();
+    for (std::size_t i = 0; i < page.count; ++i) {
+        flow_key flow{};
+        nat_entry entry{};
+        std::memcpy(&flow, page.key(i).data(), sizeof(flow));
+        std::memcpy(&entry, page.value(i).data(), sizeof(entry));
+        if (nat_expiry(flow, entry) > now) {
+            walk_.add(flow, entry);
+        }
+        // Which of these are over the program knows; younger ones cannot be.
+        if (now - static_cast<std::int64_t>(entry.last_seen) >= shortest_timeout_) {
+            expired.push_back(flow);
+        }
+    }
+    return expired;
 }
 
 Result<std::size_t> NatSweeper::sweep(int sweep_program) {
     const auto page = pages_.next();
     if (!page) {
+        walk_.reset();  // the next one begins anew
         return std::unexpected(page.error());
     }
-    // Which of these are over the program knows; younger ones cannot be.
-    std::vector<flow_key> keys;
-    const auto now = monotonic_ns();
-    for (std::size_t i = 0; i < page->count; ++i) {
-        nat_entry entry{};
-        std::memcpy(&entry, page->value(i).data(), sizeof(entry));
-        if (static_cast<std::int64_t>(now - entry.last_seen) >= shortest_timeout_) {
-            std::memcpy(&keys.emplace_back(), page->key(i).data(), sizeof(flow_key));
-        }
+    const auto keys = look_at(*page);
+    if (pages_.at_end()) {
+        last_ = walk_.use();
+        walk_.reset();
     }
     std::size_t removed = 0;
     for (std::size_t done = 0; done < keys.size(); done += keys_of_one_run) {
@@ -70,10 +81,18 @@ Result<std::size_t> NatSweeper::sweep(int sweep_program) {
         }
         removed += *swept;
     }
-    seen_ += page->count - removed;
-    if (pages_.at_end()) {
-        entries_ = std::exchange(seen_, 0);
-    }
+    return removed;
+}
+
+Result<std::size_t> NatSweeper::sweep_all(int sweep_program) {
+    std::size_t removed = 0;
+    do {
+        const auto swept = sweep(sweep_program);
+        if (!swept) {
+            return swept;
+        }
+        removed += *swept;
+    } while (!pages_.at_end());
     return removed;
 }
 

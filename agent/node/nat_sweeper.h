@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "agent/node/nat_pressure.h"
 #include "maps/base/result.h"
 #include "maps/map_pages.h"
 #include "maps/typed_map.h"
@@ -11,7 +12,7 @@
 namespace podlane {
 
 // Removes translations that are over, a part of the table at a time. The programs take what is over themselves when
-// they need a port; this keeps the table from filling up, and the counts near the truth.
+// they need a port; this keeps the table from filling up, and counts what is in use on the way.
 class NatSweeper {
 public:
     // `table` must be nat_by_flow of the programs that `config` was loaded into.
@@ -20,16 +21,21 @@ public:
     // Looks at the next part of the table, at most about 16384 entries, and removes by `sweep_program`
     // (bpf/nat_sweep.bpf.c) what is over. Returns how many.
     [[nodiscard]] Result<std::size_t> sweep(int sweep_program);
+    // The same with all of the table.
+    [[nodiscard]] Result<std::size_t> sweep_all(int sweep_program);
 
-    // Entries at the last complete walk.
-    [[nodiscard]] std::size_t entries() const { return entries_; }
+    // At the last complete walk, or by now in the present one: what is more.
+    [[nodiscard]] NatUse use() const { return larger_of(last_, walk_.use()); }
 
 private:
+    // Counts what is alive; returns what looks expired.
+    [[nodiscard]] std::vector<flow_key> look_at(const RawEntries& page);
+
     ReadOnlyMap<spec::nat_by_flow> table_;
     MapPages pages_;
     std::int64_t shortest_timeout_;  // ns
-    std::size_t entries_ = 0;
-    std::size_t seen_ = 0;  // of the walk that goes on
+    NatUse last_;
+    NatTally walk_;  // the one that goes on
 };
 
 }  // namespace podlane

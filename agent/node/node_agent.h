@@ -118,6 +118,7 @@ private:
     void report_config();
     // Once a second: a part of the table of translations.
     void sweep_translations();
+    void report_translations(const Result<std::size_t>& swept);
     [[nodiscard]] Result<void> start_sweeper();
 
     // What no event tells of.

@@ -5,12 +5,6 @@
 #include "agent/node/node_agent.h"
 
 namespace podlane {
-namespace {
-
-// `agentctl status` warns when so much of the table of translations is in use.
-constexpr double nat_pressure = 0.9;
-
-}  // namespace
 
 void NodeAgent::choose_uplinks(const std::vector<netlink::Link>& links) {
     std::set<std::uint32_t> own = {overlay_ifindex_};
@@ -34,35 +28,35 @@ void NodeAgent::look_up_nat_devices() {
 }
 
 Result<void> NodeAgent::start_sweeper() {
-    if (!settings_.overlay.snat.enabled) {
-        sweeper_.reset();
-        health_.ok("snat", "turned off: pods reach the outside with their own addresses");
-        return {};
-    }
     auto table = ReadOnlyMap<spec::nat_by_flow>::open(pins_.map(spec::nat_by_flow::name));
     if (!table) {
         return std::unexpected(table.error());
     }
     sweeper_.emplace(std::move(*table), desired_nat(settings_.overlay.snat));
-    sweep_translations();
+    report_translations(sweeper_->sweep_all(datapath_.nat_sweep_fd()));
     return {};
 }
 
 void NodeAgent::sweep_translations() {
-    if (!sweeper_ || !datapath_.is_loaded()) {
-        return;
+    if (sweeper_ && datapath_.is_loaded()) {
+        report_translations(sweeper_->sweep(datapath_.nat_sweep_fd()));
     }
-    if (const auto swept = sweeper_->sweep(datapath_.nat_sweep_fd()); !swept) {
+}
+
+void NodeAgent::report_translations(const Result<std::size_t>& swept) {
+    if (!swept) {
         health_.degraded("snat", swept.error().message, "see the agent's log");
         return;
     }
-    const auto used =
-        fmt::format("{} of {} translations, ports {}-{}", sweeper_->entries(), spec::nat_by_flow::capacity,
-                    settings_.overlay.snat.port_low, settings_.overlay.snat.port_high);
-    if (static_cast<double>(sweeper_->entries()) > nat_pressure * spec::nat_by_flow::capacity) {
-        health_.degraded("snat", used, "find who opens them by `agentctl map dump nat_flows_by_pod`");
+    if (!settings_.overlay.snat.enabled) {
+        health_.ok("snat", "turned off: pods reach the outside with their own addresses");
+        return;
+    }
+    const auto health = nat_health(sweeper_->use(), desired_nat(settings_.overlay.snat));
+    if (health.state == HealthState::ok) {
+        health_.ok(health.name, health.reason);
     } else {
-        health_.ok("snat", used);
+        health_.degraded(health.name, health.reason, health.action);
     }
 }
 

@@ -60,6 +60,23 @@ protected:
         }
         return 0;
     }
+    // What `agentctl status` says of `snat`; empty while nobody answers.
+    [[nodiscard]] std::string snat_health() {
+        const auto status = nlohmann::json::parse(node(1).agentctl({"status", "-o", "json"}).out, nullptr, false);
+        if (status.is_discarded()) {
+            return "";
+        }
+        for (const auto& subsystem : status.at("subsystems")) {
+            if (subsystem.at("name") == "snat") {
+                return fmt::format("{}: {}", subsystem.at("state").get<std::string>(),
+                                   subsystem.at("reason").get<std::string>());
+            }
+        }
+        return "";
+    }
+    [[nodiscard]] bool comes_to_say(const std::string& health) {
+        return wait_until([&] { return snat_health() == health; }, 5s);
+    }
     [[nodiscard]] std::uint64_t translations_of(const Pod& pod) {
         const auto stats = node(1).agentctl_json({"nat", "stats"});
         for (const auto& record : stats.at("pods")) {
@@ -125,10 +142,57 @@ TEST_F(SnatFewPorts, PortsThatAreAllTaken_RefuseTheNextServeOthersAndComeBackWit
 
     connections.reset(all / 2);
     connections.finish(all / 2);
-    std::this_thread::sleep_for(10s);
+    // Then they are free, whatever agentctl says.
+    static_cast<void>(wait_until([&] { return ports_towards(connections.at()) == 0; }, 10s));
     EXPECT_EQ(connections.open(pod_a().endpoint(), all), "");
     EXPECT_EQ(connections.echo_on_each(), "");
     EXPECT_EQ(elsewhere.echo_on_each(), "");
+}
+
+TEST_F(SnatFewPorts, MoreThanNineTenthsOfTheDestinationsPorts_DegradeUntilTheyEnd) {
+    HeldConnections connections(outside());
+    ASSERT_EQ(connections.open(pod_a().endpoint(), 57), "");
+    EXPECT_TRUE(comes_to_say("ok: 57 of 131072 translations, ports 20000-20063")) << snat_health();
+    EXPECT_EQ(node(1).agentctl({"status"}).status, 0);
+
+    ASSERT_EQ(connections.open(pod_a().endpoint(), 1), "");
+    EXPECT_TRUE(comes_to_say(
+        fmt::format("degraded: 58 of 131072 translations, ports 20000-20063: 58 of 64 ports in use towards tcp {}:{} "
+                    "from {}",
+                    outside_address, connections.at().port, node(1).address())))
+        << snat_health();
+    const auto status = node(1).agentctl({"status"});
+    EXPECT_EQ(status.status, 5);
+    EXPECT_THAT(status.out, HasSubstr("agentctl nat stats"));
+    const auto destination = node(1).agentctl_json({"nat", "stats"}).at("destinations").at(0);
+    EXPECT_EQ(destination.at("ports"), 58);
+    EXPECT_EQ(destination.at("maxPorts"), 64);
+    EXPECT_EQ(destination.at("usedPercent"), 90);
+
+    connections.reset(58);
+    EXPECT_TRUE(wait_until([&] { return node(1).agentctl({"status"}).status == 0; }, 13s)) << snat_health();
+}
+
+TEST_F(SnatFewPorts, TurnedOffAndOnAgain_NothingIsLeftOfEarlierTranslations) {
+    constexpr unsigned all = 64;
+    HeldConnections earlier(outside());
+    ASSERT_EQ(earlier.open(pod_a().endpoint(), all), "");
+    EXPECT_EQ(node(1).agentctl_json({"nat", "list"}).size(), all);
+
+    node(1).set_extra_config("snat: {enabled: false}\n");
+    EXPECT_TRUE(comes_to_say("ok: turned off: pods reach the outside with their own addresses")) << snat_health();
+    EXPECT_TRUE(wait_until([&] { return node(1).agentctl_json({"nat", "list"}).empty(); }, 3s));
+    const auto counts = node(1).agentctl_json({"map", "dump", "nat_ports_by_destination", "nat_by_reply"});
+    EXPECT_EQ(counts.at(0).at("entries").dump(), "[]");
+    EXPECT_EQ(counts.at(1).at("entries").dump(), "[]");
+
+    node(1).set_extra_config("snat: {portRange: 20000-20063}\n");
+    EXPECT_TRUE(comes_to_say("ok: 0 of 131072 translations, ports 20000-20063")) << snat_health();
+    node(1).wait_ready();
+    HeldConnections later(outside());
+    EXPECT_EQ(later.open(pod_a().endpoint(), all), "");
+    EXPECT_EQ(later.addresses_seen(), std::set{node(1).address()});
+    EXPECT_EQ(node(1).agentctl_json({"nat", "list"}).size(), all);
 }
 
 TEST_F(SnatFewPorts, PortOfTheHostTowardsThePodsDestination_BothGetWhatIsTheirs) {

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/ctl/agentctl.h"
+#include "maps/base/monotonic.h"
 #include "maps/catalog.h"
 #include "test/prog/map_support.h"
 
@@ -73,6 +74,15 @@ protected:
         ASSERT_TRUE(fragments_.update(NatFragmentKeyFormat::parse("udp:10.244.1.5:203.0.113.10:4711").value(),
                                       {.seen = 6, .address = address("192.168.0.1"), .flags = 0, .pad = {}}));
         ASSERT_TRUE(devices_.update(2, {.address = address("192.168.0.1"), .flags = NAT_DEVICE_OWN | NAT_DEVICE_L3}));
+    }
+
+    void add_translation(std::string_view flow, std::uint16_t port, __u64 last_seen) {
+        nat_entry entry{};
+        entry.last_seen = last_seen;
+        entry.nat_address = address("192.168.0.1");
+        entry.nat_port = htons(port);
+        entry.pod_seen = entry.remote_seen = NAT_SEEN_DATA;
+        ASSERT_TRUE(translations_.update(FlowKeyFormat::parse(flow).value(), entry));
     }
 
     static std::vector<packet_counter> per_cpu(std::uint64_t packets, std::uint64_t bytes) {
@@ -236,26 +246,12 @@ TEST_F(AgentctlMapTest, DumpOfTheTranslations_HasAddressesPortsAndNames) {
     }
 }
 
-TEST_F(AgentctlMapTest, NatListAndStats_AreOfLiveTranslations) {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const auto ns = static_cast<__u64>(now.tv_sec) * 1'000'000'000U;
-    const auto add = [&](std::string_view flow, std::uint16_t port, __u64 last_seen) {
-        ASSERT_TRUE(translations_.update(FlowKeyFormat::parse(flow).value(), {.last_seen = last_seen,
-                                                                              .nat_address = address("192.168.0.1"),
-                                                                              .nat_port = htons(port),
-                                                                              .flags = 0,
-                                                                              .pod_seen = NAT_SEEN_DATA,
-                                                                              .remote_seen = NAT_SEEN_DATA,
-                                                                              .way_tos = 0,
-                                                                              .way_length = 0,
-                                                                              .way_seen = 0,
-                                                                              .way = 0}));
-    };
-    add("udp:10.244.1.5:40000:203.0.113.10:53", 20000, ns - 300'000'000'000U);  // over
-    add("tcp:10.244.1.5:40001:203.0.113.10:443", 20001, ns);
-    add("tcp:10.244.1.6:40001:203.0.113.10:443", 20002, ns);
-    add("icmp:10.244.1.6:7:203.0.113.10:7", 20003, ns);
+TEST_F(AgentctlMapTest, NatList_IsOfLiveTranslations) {
+    const auto ns = static_cast<__u64>(monotonic_ns());
+    add_translation("udp:10.244.1.5:40000:203.0.113.10:53", 20000, ns - 300'000'000'000U);  // over
+    add_translation("tcp:10.244.1.5:40001:203.0.113.10:443", 20001, ns);
+    add_translation("tcp:10.244.1.6:40001:203.0.113.10:443", 20002, ns);
+    add_translation("icmp:10.244.1.6:7:203.0.113.10:7", 20003, ns);
     const auto all = json({"nat", "list"});
     ASSERT_EQ(all.size(), 3U);
     const auto expires = all[0]["expiresSeconds"].get<int>();
@@ -273,29 +269,51 @@ TEST_F(AgentctlMapTest, NatListAndStats_AreOfLiveTranslations) {
                                 {"flags", Document::array()}}));
     EXPECT_EQ(all[1]["protocol"], "icmp");
     EXPECT_EQ(all[1]["state"], "active");
+}
+
+TEST_F(AgentctlMapTest, NatStats_AreOfLiveTranslationsBesideTheirLimits) {
+    const auto now = static_cast<__u64>(monotonic_ns());
+    add_translation("udp:10.244.1.5:40000:203.0.113.10:53", 20000, now - 300'000'000'000U);  // over
+    add_translation("tcp:10.244.1.5:40001:203.0.113.10:443", 20001, now);
+    add_translation("tcp:10.244.1.6:40001:203.0.113.10:443", 20002, now);
+    add_translation("tcp:10.244.1.6:40002:203.0.113.10:443", 19999, now);  // of an earlier range
+    add_translation("icmp:10.244.1.6:7:203.0.113.10:7", 20003, now);
+    nat_ports range{};
+    range.port_low = 20000;
+    range.port_count = 64;
+    ASSERT_TRUE(ports_.update(NatDestinationKeyFormat::parse("tcp:192.168.0.1:203.0.113.10:443").value(), range));
     EXPECT_EQ(
         json({"nat", "stats"}),
-        (Document{
-            {"pods", {{{"podIP", "10.244.1.6"}, {"translations", 2}}, {{"podIP", "10.244.1.5"}, {"translations", 1}}}},
-            {"destinations",
-             {{{"protocol", "tcp"},
-               {"natIP", "192.168.0.1"},
-               {"destinationIP", "203.0.113.10"},
-               {"destinationPort", 443},
-               {"ports", 2}},
-              {{"protocol", "icmp"},
-               {"natIP", "192.168.0.1"},
-               {"destinationIP", "203.0.113.10"},
-               {"destinationPort", 0},
-               {"ports", 1}}}}}));
+        (Document{{"pods",
+                   {{{"podIP", "10.244.1.6"}, {"translations", 3}, {"maxTranslations", 32768}, {"usedPercent", 0}},
+                    {{"podIP", "10.244.1.5"}, {"translations", 1}, {"maxTranslations", 32768}, {"usedPercent", 0}}}},
+                  {"destinations",
+                   {{{"protocol", "tcp"},
+                     {"natIP", "192.168.0.1"},
+                     {"destinationIP", "203.0.113.10"},
+                     {"destinationPort", 443},
+                     {"ports", 3},
+                     {"maxPorts", 64},
+                     {"usedPercent", 3}},
+                    {{"protocol", "icmp"},
+                     {"natIP", "192.168.0.1"},
+                     {"destinationIP", "203.0.113.10"},
+                     {"destinationPort", 0},
+                     {"ports", 1},
+                     {"maxPorts", nullptr},
+                     {"usedPercent", nullptr}}}},
+                  {"table", {{"translations", 4}, {"maxTranslations", 131072}, {"usedPercent", 0}}}}));
     EXPECT_EQ(agentctl({"nat", "stats"}).out,
-              "POD-IP      TRANSLATIONS\n"
-              "10.244.1.6  2\n"
-              "10.244.1.5  1\n"
+              "POD-IP      TRANSLATIONS  MAX-TRANSLATIONS  USED-PERCENT\n"
+              "10.244.1.6  3             32768             0\n"
+              "10.244.1.5  1             32768             0\n"
               "\n"
-              "PROTOCOL  NAT-IP       DESTINATION-IP  DESTINATION-PORT  PORTS\n"
-              "tcp       192.168.0.1  203.0.113.10    443               2\n"
-              "icmp      192.168.0.1  203.0.113.10    0                 1\n");
+              "PROTOCOL  NAT-IP       DESTINATION-IP  DESTINATION-PORT  PORTS  MAX-PORTS  USED-PERCENT\n"
+              "tcp       192.168.0.1  203.0.113.10    443               3      64         3\n"
+              "icmp      192.168.0.1  203.0.113.10    0                 1      -          -\n"
+              "\n"
+              "TRANSLATIONS  MAX-TRANSLATIONS  USED-PERCENT\n"
+              "4             131072            0\n");
 }
 
 TEST_F(AgentctlMapTest, DumpAsYaml_MeansTheSameAsJson) {

@@ -4,10 +4,11 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <ctime>
 #include <fstream>
 #include <numeric>
 
+#include "maps/base/monotonic.h"
+#include "maps/schema/nat_sweep.h"
 #include "test/prog/harness/devices.h"
 
 namespace podlane::prog {
@@ -67,12 +68,6 @@ void set_destination_port(Transport& transport, std::uint16_t port) {
         Overloaded{[&](Udp& udp) { udp.destination_port = port; }, [&](Tcp& tcp) { tcp.destination_port = port; },
                    [&](Icmp& icmp) { icmp.id = port; }, [](OtherProtocol&) {}},
         transport);
-}
-
-std::uint64_t monotonic_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 }  // namespace
@@ -220,7 +215,7 @@ std::optional<nat_entry> NatTest::entry_of(const Frame& sent) {
 
 void NatTest::age(const Frame& sent, std::chrono::seconds idle) {
     auto entry = entry_of(sent).value();
-    entry.last_seen = monotonic_ns() - static_cast<std::uint64_t>(idle.count()) * 1'000'000'000U;
+    entry.last_seen = static_cast<__u64>(monotonic_ns() - idle.count() * ns_per_second);
     must(map<spec::nat_by_flow>().update(flow_of(sent), entry));
 }
 
@@ -236,7 +231,7 @@ std::int64_t NatTest::flows_of(Ipv4Address pod) {
 }
 
 std::size_t NatTest::sweep(Node& of) {
-    constexpr std::size_t most_at_once = 64;
+    constexpr std::size_t most_at_once = NAT_SWEEP_MAX;
     const auto entries = must(map<spec::nat_by_flow>(of).entries());
     std::size_t removed = 0;
     for (std::size_t done = 0; done < entries.size(); done += most_at_once) {
