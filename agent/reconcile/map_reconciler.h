@@ -39,7 +39,8 @@ public:
     // differ from what the last pass left; the next reconcile() puts them right.
     [[nodiscard]] Result<std::size_t> reread();
 
-    // Additions come before removals, so that a node that moves is never without an entry.
+    // Additions come before removals, so that a node that moves is never without an entry; after them where a map has
+    // no room for both. Of more than a map holds clusterCIDRs and serviceCIDRs are in it, the rest by chance.
     [[nodiscard]] MapReport reconcile(const WantedMaps& wanted);
 
 private:
