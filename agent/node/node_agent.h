@@ -69,7 +69,8 @@ public:
 
     // A change of configuration that was refused; empty when the configuration is good again.
     void report_config_problem(std::string problem);
-    // What ip-masq-agent's file says by now. An error: it is broken, what it said before holds.
+    // What ip-masq-agent's file says by now. An error: it is broken, what it said before holds, also to an earlier
+    // agent. That is in the maps as long as the source is not in sync.
     void use_ip_masq_agent(const Result<IpMasqAgentConfig>& rules);
 
     [[nodiscard]] const NodeSettings& settings() const { return settings_; }
@@ -162,7 +163,7 @@ private:
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
     PodSnatPolicy pod_snat_;
-    IpMasqAgentConfig ip_masq_agent_;
+    std::optional<IpMasqAgentConfig> ip_masq_agent_;
     std::string ip_masq_agent_problem_;
     std::string config_problem_;
     std::unique_ptr<PeerPaths> peers_;

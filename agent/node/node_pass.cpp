@@ -215,7 +215,7 @@ DesiredInputs NodeAgent::desired_inputs() const {
             .underlay_mtu = underlay_.mtu,
             .all_rp_filter = all_rp_filter(),
             .uplinks = nat_devices_,
-            .ip_masq_agent = &ip_masq_agent_};
+            .ip_masq_agent = ip_masq_agent_ ? &*ip_masq_agent_ : nullptr};
 }
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {

@@ -131,6 +131,12 @@ std::vector<PodCidrOwner> read_pod_cidr_owners(const PinDirectory& pins) {
     return owners;
 }
 
+IpMasqAgentConfig read_ip_masq_agent(const PinDirectory& pins) {
+    const auto map = ReadOnlyMap<spec::networks_by_prefix>::open(pins.map(spec::networks_by_prefix::name));
+    const auto entries = map ? map->entries() : std::unexpected(map.error());
+    return entries ? recall_ip_masq_agent(*entries) : IpMasqAgentConfig{};
+}
+
 struct MapReconciler::Maps {
     Mirror<spec::nodes_by_pod_cidr> nodes_by_pod_cidr;
     Mirror<spec::nodes_by_ipv4> nodes_by_ipv4;
