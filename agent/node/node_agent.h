@@ -17,6 +17,7 @@
 #include "agent/netlink/socket.h"
 #include "agent/node/firewall.h"
 #include "agent/node/nat_sweeper.h"
+#include "agent/node/node_addresses.h"
 #include "agent/node/pass_pace.h"
 #include "agent/node/peer_paths.h"
 #include "agent/node/pod_snat_policy.h"
@@ -132,6 +133,8 @@ private:
     // Devices that carry traffic between nodes, by ifindex.
     [[nodiscard]] std::map<std::uint32_t, std::string> underlay_devices() const;
     void choose_uplinks(const std::vector<netlink::Link>& links);
+    // False: there are none to go by, and nothing of the datapath may be touched.
+    [[nodiscard]] bool look_up_addresses();
     void look_up_nat_devices();
     [[nodiscard]] std::vector<WantedHook> wanted_hooks() const;
     [[nodiscard]] bool concerns_underlay(const netlink::Event& event) const;
@@ -158,6 +161,7 @@ private:
     netlink::Link underlay_;
     std::uint32_t overlay_ifindex_ = 0;
     std::uint32_t pod_mtu_ = 0;
+    NodeAddresses addresses_;
     Uplinks uplinks_;
     std::map<std::uint32_t, nat_device> nat_devices_;
     std::optional<NatSweeper> sweeper_;
