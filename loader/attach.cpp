@@ -90,6 +90,9 @@ std::string Attacher::link_pin(Hook hook, std::uint32_t ifindex) const {
 
 Result<void> Attacher::attach(Hook hook, std::uint32_t ifindex, int program_fd) const {
     const auto direction = traits_of(hook).direction;
+    if (program_fd < 0) {
+        return fail("attach to device {}: program {} is not loaded", ifindex, to_string(hook));
+    }
     if (method_ == AttachMethod::tcx) {
         auto attached = attach_link(hook, ifindex, program_fd);
         return attached ? clsact::detach(ifindex, direction) : attached;

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <utility>
 
 #include "loader/load_object.h"
@@ -29,6 +30,7 @@ struct Datapath::Objects {
     SkeletonPointer<tc_from_uplink> from_l3_uplink;
     SkeletonPointer<tc_to_underlay> to_l3_uplink;
     SkeletonPointer<nat_sweep> sweep;
+    std::optional<Error> l3_failure;
 };
 
 Datapath::Datapath(std::unique_ptr<Objects> objects) : objects_(std::move(objects)) {}
@@ -80,8 +82,18 @@ Result<void> Datapath::load_l3(const PinDirectory& pins, const datapath_config& 
     if (objects_->to_l3_uplink) {
         return {};
     }
+    if (objects_->l3_failure) {
+        return std::unexpected(*objects_->l3_failure);
+    }
     auto loaded = load_into(objects_->from_l3_uplink, pins, config, no_link_header);
-    return loaded ? load_into(objects_->to_l3_uplink, pins, config, no_link_header) : loaded;
+    if (loaded) {
+        loaded = load_into(objects_->to_l3_uplink, pins, config, no_link_header);
+    }
+    if (!loaded) {
+        objects_->from_l3_uplink.reset();
+        objects_->l3_failure = loaded.error();
+    }
+    return loaded;
 }
 
 Result<std::vector<std::string>> Datapath::restore_pins(const PinDirectory& pins) const {

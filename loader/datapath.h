@@ -31,11 +31,11 @@ public:
     // created.
     [[nodiscard]] Result<std::vector<std::string>> restore_pins(const PinDirectory& pins) const;
 
-    // Loads what the l3 hooks run, once: few nodes have such devices, and the verifier takes its time. `pins` and
-    // `config` as for load().
+    // Loads what the l3 hooks run, once: few nodes have such devices, and the verifier takes its time, which is also
+    // why a failure is final: it is told again at each call, until the next load(). `pins` and `config` as for load().
     [[nodiscard]] Result<void> load_l3(const PinDirectory& pins, const datapath_config& config);
 
-    // The program of a hook; the datapath keeps it. Negative: one of an l3 hook, before load_l3().
+    // The program of a hook; the datapath keeps it. Negative: one of an l3 hook without a load_l3() that succeeded.
     [[nodiscard]] int program_fd(Hook hook) const;
     // bpf/nat_sweep.bpf.c, for BPF_PROG_TEST_RUN; the datapath keeps it.
     [[nodiscard]] int nat_sweep_fd() const;

@@ -29,7 +29,9 @@ namespace podlane {
                                             std::vector<std::string>& restored);
 
 // Unpins the maps that are pinned with another shape than the schema's, as an earlier podlane left them, and returns
-// their names: what loads next makes them anew. Programs that are attached keep the old ones until they are replaced.
+// their names, for people: what loads next makes them anew. Programs that are attached keep the old ones until they are
+// replaced. Where one of the maps of translations is unfit, or is not there while others are (an agent that ended
+// half-way through this), all of them go, since they only make sense together.
 [[nodiscard]] Result<std::vector<std::string>> remove_outdated_pins(const PinDirectory& pins);
 
 // Opens a skeleton, configures it, lets `prepare` change what is open, and loads it: the maps that are pinned already

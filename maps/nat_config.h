@@ -8,8 +8,8 @@
 namespace podlane {
 
 // What the programs are told when they translate to ports from `low` to `high`, both included: the range in blocks of
-// about the square root of its size, the timeouts of the RFCs that stand at struct nat_timeouts, and a quarter of the
-// table for each pod.
+// about the square root of its size, the timeouts (nat_config.cpp, with their RFCs), and a quarter of the table for
+// each pod.
 [[nodiscard]] nat_config nat_config_for(std::uint16_t low, std::uint16_t high);
 
 // When the entry's time is over, nanoseconds of CLOCK_MONOTONIC; may lie in the past.

@@ -7,7 +7,7 @@
 
 #include "agent/config/config_tree.h"
 #include "agent/config/values.h"
-#include "agent/state/ipv6_text.h"
+#include "maps/base/ipv6_text.h"
 
 namespace podlane {
 namespace {

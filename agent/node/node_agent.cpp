@@ -249,8 +249,13 @@ void NodeAgent::report_config_problem(std::string problem) {
 void NodeAgent::use_ip_masq_agent(const Result<IpMasqAgentConfig>& rules) {
     ip_masq_agent_problem_ = rules ? "" : rules.error().message;
     report_config();
-    if (rules && *rules != ip_masq_agent_) {
-        ip_masq_agent_ = *rules;
+    auto holds = rules ? std::optional(*rules) : ip_masq_agent_;
+    if (!holds) {
+        holds = read_ip_masq_agent(pins_);
+        log::info("{} networks stay untranslated that an earlier agent left so", holds->non_masquerade_cidrs.size());
+    }
+    if (holds != ip_masq_agent_) {
+        ip_masq_agent_ = std::move(holds);
         reconcile();
     }
 }

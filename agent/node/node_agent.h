@@ -17,6 +17,7 @@
 #include "agent/netlink/socket.h"
 #include "agent/node/firewall.h"
 #include "agent/node/nat_sweeper.h"
+#include "agent/node/node_addresses.h"
 #include "agent/node/pass_pace.h"
 #include "agent/node/peer_paths.h"
 #include "agent/node/pod_snat_policy.h"
@@ -69,7 +70,8 @@ public:
 
     // A change of configuration that was refused; empty when the configuration is good again.
     void report_config_problem(std::string problem);
-    // What ip-masq-agent's file says by now. An error: it is broken, what it said before holds.
+    // What ip-masq-agent's file says by now. An error: it is broken, what it said before holds, also to an earlier
+    // agent. That is in the maps as long as the source is not in sync.
     void use_ip_masq_agent(const Result<IpMasqAgentConfig>& rules);
 
     [[nodiscard]] const NodeSettings& settings() const { return settings_; }
@@ -132,6 +134,8 @@ private:
     // Devices that carry traffic between nodes, by ifindex.
     [[nodiscard]] std::map<std::uint32_t, std::string> underlay_devices() const;
     void choose_uplinks(const std::vector<netlink::Link>& links);
+    // False: there are none to go by, and nothing of the datapath may be touched.
+    [[nodiscard]] bool look_up_addresses();
     void look_up_nat_devices();
     [[nodiscard]] std::vector<WantedHook> wanted_hooks() const;
     [[nodiscard]] bool concerns_underlay(const netlink::Event& event) const;
@@ -158,12 +162,13 @@ private:
     netlink::Link underlay_;
     std::uint32_t overlay_ifindex_ = 0;
     std::uint32_t pod_mtu_ = 0;
+    NodeAddresses addresses_;
     Uplinks uplinks_;
     std::map<std::uint32_t, nat_device> nat_devices_;
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
     PodSnatPolicy pod_snat_;
-    IpMasqAgentConfig ip_masq_agent_;
+    std::optional<IpMasqAgentConfig> ip_masq_agent_;
     std::string ip_masq_agent_problem_;
     std::string config_problem_;
     std::unique_ptr<PeerPaths> peers_;

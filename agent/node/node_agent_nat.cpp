@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of NodeAgent that has to do with translations.
-#include "agent/log.h"
 #include "agent/netlink/interface_address.h"
 #include "agent/node/node_agent.h"
 
@@ -16,15 +15,20 @@ void NodeAgent::choose_uplinks(const std::vector<netlink::Link>& links) {
     }
 }
 
-void NodeAgent::look_up_nat_devices() {
-    const auto addresses = netlink::list_addresses(socket_, 0);
-    if (!addresses) {
-        log::warning("{}", addresses.error().message);
-        return;
+bool NodeAgent::look_up_addresses() {
+    addresses_.take(netlink::list_addresses(socket_, 0));
+    if (!settings_.overlay.snat.enabled || addresses_.problem().empty()) {
+        return true;
     }
+    health_.degraded("snat", addresses_.problem(), "it is tried again at once; what was known before is in use");
+    schedule_reconcile();
+    return addresses_.known();
+}
+
+void NodeAgent::look_up_nat_devices() {
     nat_devices_ = uplinks_.devices(
-        {.underlay = underlay_.ifindex, .node = cluster_.self()->internal_ip, .all = *addresses}, underlay_devices(),
-        [this](Hook hook, std::uint32_t ifindex) { return datapath_.is_occupied(hook, ifindex); });
+        {.underlay = underlay_.ifindex, .node = cluster_.self()->internal_ip, .all = addresses_.all()},
+        underlay_devices(), [this](Hook hook, std::uint32_t ifindex) { return datapath_.is_occupied(hook, ifindex); });
 }
 
 Result<void> NodeAgent::start_sweeper() {

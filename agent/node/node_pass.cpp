@@ -103,7 +103,8 @@ void NodeAgent::pass() {
         health_.failed("overlay", links.error().message, "see the agent's log");
         return;
     }
-    if (!refresh_cluster() || !find_underlay_device(*links) || !reconcile_host_network(*links)) {
+    if (!refresh_cluster() || !find_underlay_device(*links) || !look_up_addresses() ||
+        !reconcile_host_network(*links)) {
         return;
     }
     firewall_->reconcile(health_, repairs_);
@@ -183,7 +184,8 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
     }
     std::vector<AttachedPod> pods;
     std::vector<std::string> gone;
-    pod_snat_.begin(socket_, own_devices(by_name, endpoints_, settings_.overlay.device), cluster_.self()->internal_ip);
+    pod_snat_.begin(addresses_.all(), own_devices(by_name, endpoints_, settings_.overlay.device),
+                    cluster_.self()->internal_ip);
     for (const auto& [id, endpoint] : endpoints_.all()) {
         const auto link = by_name.find(endpoint.host_interface);
         if (link == by_name.end()) {
@@ -215,7 +217,7 @@ DesiredInputs NodeAgent::desired_inputs() const {
             .underlay_mtu = underlay_.mtu,
             .all_rp_filter = all_rp_filter(),
             .uplinks = nat_devices_,
-            .ip_masq_agent = &ip_masq_agent_};
+            .ip_masq_agent = ip_masq_agent_ ? &*ip_masq_agent_ : nullptr};
 }
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {

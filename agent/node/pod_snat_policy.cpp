@@ -9,15 +9,10 @@
 
 namespace podlane {
 
-void PodSnatPolicy::begin(netlink::Socket& socket, const std::set<std::uint32_t>& own_devices,
-                          Ipv4Address internal_ip) {
+void PodSnatPolicy::begin(const std::vector<netlink::InterfaceAddress>& addresses,
+                          const std::set<std::uint32_t>& own_devices, Ipv4Address internal_ip) {
     deciding_.clear();
-    const auto addresses = netlink::list_addresses(socket, 0);
-    if (!addresses) {
-        log::warning("{}", addresses.error().message);
-        return;
-    }
-    node_addresses_ = egress_addresses(*addresses, own_devices, internal_ip);
+    node_addresses_ = egress_addresses(addresses, own_devices, internal_ip);
 }
 
 PodSnat PodSnatPolicy::decide(const ClusterObjects& objects, const Endpoint& endpoint) {

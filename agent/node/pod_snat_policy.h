@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "agent/cni/endpoint.h"
-#include "agent/netlink/socket.h"
+#include "agent/netlink/interface_address.h"
 #include "agent/state/pod_snat.h"
 
 namespace podlane {
@@ -14,9 +14,9 @@ namespace podlane {
 // What the annotations of this node's pods ask for, anew at each pass: begin(), decide() for each pod, end().
 class PodSnatPolicy {
 public:
-    // Reads the node's addresses. When that fails those of the last pass stay: a pod does not lose its egress address
-    // for it. `own_devices`: ifindexes of podlane's.
-    void begin(netlink::Socket& socket, const std::set<std::uint32_t>& own_devices, Ipv4Address internal_ip);
+    // `addresses`: the node's. `own_devices`: ifindexes of podlane's.
+    void begin(const std::vector<netlink::InterfaceAddress>& addresses, const std::set<std::uint32_t>& own_devices,
+               Ipv4Address internal_ip);
     [[nodiscard]] PodSnat decide(const ClusterObjects& objects, const Endpoint& endpoint);
     // Logs what is refused and was not before.
     void end();

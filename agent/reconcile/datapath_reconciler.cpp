@@ -49,6 +49,9 @@ HookReport DatapathReconciler::reconcile(const std::vector<WantedHook>& wanted, 
     }
     for (const auto& hook : wanted) {
         const int program = datapath_->program_fd(hook.hook);
+        if (program < 0) {
+            continue;  // load_l3 has told why
+        }
         if (attacher_.is_attached(hook.hook, hook.ifindex, program)) {
             continue;
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/reconcile/map_reconciler.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/reconcile/delta.h"
@@ -51,34 +52,41 @@ Result<std::size_t> refresh(Mirror<Spec>& mirror) {
     return delta.to_add.size() + delta.to_change.size() + delta.to_remove.size();
 }
 
+// What much else depends on: written first, since there may not be room for all.
+template <typename Value>
+constexpr bool is_vital(const Value& /*value*/) {
+    return false;
+}
+constexpr bool is_vital(const network_entry& network) {
+    return network.network_class == NETWORK_CLUSTER || network.network_class == NETWORK_SERVICE;
+}
+
 template <typename Spec>
-Result<void> write(Mirror<Spec>& mirror,
-                   const std::vector<std::pair<typename Spec::Key, typename Spec::Value>>& entries) {
+using Entries = std::vector<std::pair<typename Spec::Key, typename Spec::Value>>;
+
+template <typename Spec>
+Result<void> write(Mirror<Spec>& mirror, const Entries<Spec>& entries, MapReport& report) {
     std::vector<typename Spec::Key> keys;
     std::vector<typename Spec::Value> values;
     for (const auto& [key, value] : entries) {
         keys.push_back(key);
         values.push_back(value);
     }
-    return mirror.map.update_all(keys, values);
+    if (auto written = mirror.map.update_all(keys, values); !written) {
+        [[maybe_unused]] const auto reread = refresh(mirror);  // how far it came, the kernel knows
+        return written;
+    }
+    for (const auto& [key, value] : entries) {
+        mirror.actual[key] = value;
+    }
+    report.updated += entries.size();
+    return {};
 }
 
 template <typename Spec>
-Result<void> apply(Mirror<Spec>& mirror, const MapContent<Spec>& wanted, MapReport& report) {
-    auto delta = map_delta(wanted, mirror.actual, BytesEqual{});
-    delta.to_add.insert(delta.to_add.end(), delta.to_change.begin(), delta.to_change.end());
-    if (!delta.to_add.empty()) {
-        if (auto written = write(mirror, delta.to_add); !written) {
-            [[maybe_unused]] const auto reread = refresh(mirror);  // how far it came, the kernel knows
-            return written;
-        }
-        for (const auto& [key, value] : delta.to_add) {
-            mirror.actual[key] = value;
-        }
-        report.updated += delta.to_add.size();
-    }
+Result<void> remove(Mirror<Spec>& mirror, const std::vector<typename Spec::Key>& keys, MapReport& report) {
     if constexpr (Spec::type != BPF_MAP_TYPE_ARRAY) {
-        for (const auto& key : delta.to_remove) {
+        for (const auto& key : keys) {
             if (auto erased = mirror.map.erase(key); !erased) {
                 return std::unexpected(erased.error());
             }
@@ -87,6 +95,25 @@ Result<void> apply(Mirror<Spec>& mirror, const MapContent<Spec>& wanted, MapRepo
         }
     }
     return {};
+}
+
+template <typename Spec>
+Result<void> apply(Mirror<Spec>& mirror, const MapContent<Spec>& wanted, MapReport& report) {
+    auto delta = map_delta(wanted, mirror.actual, BytesEqual{});
+    const bool both_fit = mirror.actual.size() + delta.to_add.size() <= Spec::capacity;
+    Entries<Spec> entries = std::move(delta.to_change);
+    entries.insert(entries.end(), delta.to_add.begin(), delta.to_add.end());
+    std::ranges::stable_partition(entries, [](const auto& entry) { return is_vital(entry.second); });
+    if (!both_fit) {
+        if (auto removed = remove(mirror, delta.to_remove, report); !removed) {
+            return removed;
+        }
+        delta.to_remove.clear();
+    }
+    if (auto written = entries.empty() ? Result<void>() : write(mirror, entries, report); !written) {
+        return written;
+    }
+    return remove(mirror, delta.to_remove, report);
 }
 
 }  // namespace
@@ -102,6 +129,12 @@ std::vector<PodCidrOwner> read_pod_cidr_owners(const PinDirectory& pins) {
         }
     }
     return owners;
+}
+
+IpMasqAgentConfig read_ip_masq_agent(const PinDirectory& pins) {
+    const auto map = ReadOnlyMap<spec::networks_by_prefix>::open(pins.map(spec::networks_by_prefix::name));
+    const auto entries = map ? map->entries() : std::unexpected(map.error());
+    return entries ? recall_ip_masq_agent(*entries) : IpMasqAgentConfig{};
 }
 
 struct MapReconciler::Maps {

@@ -21,6 +21,8 @@ struct MapReport {
 
 // The podCIDRs in the pinned map of an earlier agent; none where there is no such map.
 [[nodiscard]] std::vector<PodCidrOwner> read_pod_cidr_owners(const PinDirectory& pins);
+// What is and is not translated by the pinned map of an earlier agent; nothing where there is no such map.
+[[nodiscard]] IpMasqAgentConfig read_ip_masq_agent(const PinDirectory& pins);
 
 // Makes the maps that describe the cluster hold what is wanted, touching differences only. What they hold is read
 // from the kernel at the first pass and by reread(), so a restarted agent takes over its predecessor's entries without
@@ -39,7 +41,8 @@ public:
     // differ from what the last pass left; the next reconcile() puts them right.
     [[nodiscard]] Result<std::size_t> reread();
 
-    // Additions come before removals, so that a node that moves is never without an entry.
+    // Additions come before removals, so that a node that moves is never without an entry; after them where a map has
+    // no room for both. Of more than a map holds clusterCIDRs and serviceCIDRs are in it, the rest by chance.
     [[nodiscard]] MapReport reconcile(const WantedMaps& wanted);
 
 private:

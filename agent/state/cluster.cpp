@@ -7,8 +7,8 @@
 
 #include "agent/state/claims.h"
 #include "agent/state/flannel_annotations.h"
-#include "agent/state/ipv6_text.h"
 #include "agent/text/printable.h"
+#include "maps/base/ipv6_text.h"
 
 namespace podlane {
 namespace {

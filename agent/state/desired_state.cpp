@@ -127,44 +127,23 @@ std::vector<PeerPrefix> peer_prefixes(const OverlaySettings& settings, const Des
     return peers;
 }
 
-void add_network(WantedMaps& maps, const Ipv4Prefix& prefix, network_class network) {
+using Networks = MapContent<spec::networks_by_prefix>;
+
+void add_network(Networks& networks, const Ipv4Prefix& prefix, network_class network) {
     const network_key key{.prefix_length = prefix.length(), .address = prefix.address().wire()};
-    maps.networks_by_prefix[key] = {.network_class = network};
+    networks[key] = {.network_class = network};
 }
 
 bool lies_in_any(const std::vector<Ipv4Prefix>& networks, const Ipv4Prefix& prefix) {
     return std::ranges::any_of(networks, [&](const Ipv4Prefix& network) { return network.contains(prefix); });
 }
 
-std::vector<Ipv4Prefix> untranslated_networks(const SnatSettings& settings, const DesiredInputs& inputs) {
+std::vector<Ipv4Prefix> untranslated_networks(const SnatSettings& settings, const IpMasqAgentConfig* ip_masq_agent) {
     auto networks = settings.non_masquerade_cidrs;
-    if (inputs.ip_masq_agent != nullptr) {
-        std::ranges::copy(inputs.ip_masq_agent->non_masquerade_cidrs, std::back_inserter(networks));
+    if (ip_masq_agent != nullptr) {
+        std::ranges::copy(ip_masq_agent->non_masquerade_cidrs, std::back_inserter(networks));
     }
     return networks;
-}
-
-// The longest prefix decides: what lies within the pod network is the pod network's, whoever names it again.
-void add_networks(WantedMaps& maps, const OverlaySettings& settings, const DesiredInputs& inputs) {
-    if (settings.snat.enabled) {
-        const auto link_local = Ipv4Prefix::masked(Ipv4Address::from_host(0xa9fe0000), 16);
-        const auto untranslated = untranslated_networks(settings.snat, inputs);
-        if (inputs.ip_masq_agent != nullptr && inputs.ip_masq_agent->masq_link_local &&
-            !lies_in_any(untranslated, link_local)) {
-            add_network(maps, link_local, NETWORK_TRANSLATED);
-        }
-        for (const auto& prefix : untranslated) {
-            if (!lies_in_any(settings.cluster_cidrs, prefix)) {
-                add_network(maps, prefix, NETWORK_UNTRANSLATED);
-            }
-        }
-        for (const auto& prefix : settings.snat.service_cidrs) {
-            add_network(maps, prefix, NETWORK_SERVICE);
-        }
-    }
-    for (const auto& prefix : settings.cluster_cidrs) {
-        add_network(maps, prefix, NETWORK_CLUSTER);
-    }
 }
 
 }  // namespace
@@ -188,6 +167,30 @@ MacAddress node_vtep_mac(const OverlaySettings& settings, const Node& node) {
     return settings.flannel && node.flannel_mac ? *node.flannel_mac : vtep_mac(node.internal_ip);
 }
 
+// The longest prefix decides: what lies within the pod network is the pod network's, whoever names it again.
+Networks desired_networks(const OverlaySettings& settings, const IpMasqAgentConfig* ip_masq_agent) {
+    Networks networks;
+    if (settings.snat.enabled) {
+        const auto link_local = Ipv4Prefix::masked(Ipv4Address::from_host(0xa9fe0000), 16);
+        const auto untranslated = untranslated_networks(settings.snat, ip_masq_agent);
+        if (ip_masq_agent != nullptr && ip_masq_agent->masq_link_local && !lies_in_any(untranslated, link_local)) {
+            add_network(networks, link_local, NETWORK_TRANSLATED);
+        }
+        for (const auto& prefix : untranslated) {
+            if (!lies_in_any(settings.cluster_cidrs, prefix)) {
+                add_network(networks, prefix, NETWORK_UNTRANSLATED);
+            }
+        }
+        for (const auto& prefix : settings.snat.service_cidrs) {
+            add_network(networks, prefix, NETWORK_SERVICE);
+        }
+    }
+    for (const auto& prefix : settings.cluster_cidrs) {
+        add_network(networks, prefix, NETWORK_CLUSTER);
+    }
+    return networks;
+}
+
 nat_config desired_nat(const SnatSettings& settings) {
     if (!settings.enabled) {
         return {};
@@ -205,7 +208,7 @@ WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& in
     for (const auto& pod : *inputs.pods) {
         maps.pods_by_ipv4[pod.ip.wire()] = endpoint_of(pod);
     }
-    add_networks(maps, settings, inputs);
+    maps.networks_by_prefix = desired_networks(settings, inputs.ip_masq_agent);
     if (settings.snat.enabled) {
         for (const auto& [ifindex, device] : inputs.uplinks) {
             maps.nat_address_by_device[ifindex] = device;

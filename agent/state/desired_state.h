@@ -101,6 +101,9 @@ inline constexpr std::uint32_t vxlan_overhead = 50;
 [[nodiscard]] MacAddress node_vtep_mac(const OverlaySettings& settings, const Node& node);
 // Of the programs, when they translate; all zero when they do not.
 [[nodiscard]] nat_config desired_nat(const SnatSettings& settings);
+// The part of desired_maps() that is networks. `ip_masq_agent` may be null.
+[[nodiscard]] MapContent<spec::networks_by_prefix> desired_networks(const OverlaySettings& settings,
+                                                                    const IpMasqAgentConfig* ip_masq_agent);
 [[nodiscard]] WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& inputs);
 [[nodiscard]] WantedHostNetwork desired_host_network(const OverlaySettings& settings, const DesiredInputs& inputs);
 

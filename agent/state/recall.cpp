@@ -58,4 +58,18 @@ Cluster recall_cluster(const ClusterObjects& objects, const std::vector<PodCidrO
     return cluster;
 }
 
+IpMasqAgentConfig recall_ip_masq_agent(std::span<const std::pair<network_key, network_entry>> networks) {
+    IpMasqAgentConfig recalled;
+    for (const auto& [key, network] : networks) {
+        if (network.network_class == NETWORK_UNTRANSLATED) {
+            recalled.non_masquerade_cidrs.push_back(
+                Ipv4Prefix::masked(Ipv4Address::from_wire(key.address), key.prefix_length));
+        } else if (network.network_class == NETWORK_TRANSLATED) {
+            recalled.masq_link_local = true;
+        }
+    }
+    std::ranges::sort(recalled.non_masquerade_cidrs);
+    return recalled;
+}
+
 }  // namespace podlane

@@ -15,6 +15,8 @@ RULES = [
     ("loader/", ["maps/", "loader/"]),
     # The CNI plugin is small: neither BPF nor what the agent reconciles.
     ("agent/cni/", ["maps/base/", "agent/"]),
+    # What the others are configured with.
+    ("agent/config/", ["maps/", "loader/", "agent/config/", "agent/text/", "agent/log.h"]),
     ("agent/", ["maps/", "loader/", "agent/"]),
     # An oracle that shares code with what it judges is none. maps/base has addresses and results only.
     ("test/net/harness/", ["maps/base/", "test/net/harness/", "test/support/"]),

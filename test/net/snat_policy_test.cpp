@@ -77,8 +77,8 @@ protected:
         }
     }
     // Waits until the datapath of node 1 has so many networks besides clusterCIDRs and serviceCIDRs.
-    void expect_networks_soon(std::size_t count) {
-        EXPECT_TRUE(wait_until([&] { return networks() == count; }, deadline)) << networks();
+    void expect_networks_soon(std::size_t count, std::chrono::milliseconds within = deadline) {
+        EXPECT_TRUE(wait_until([&] { return networks() == count; }, within)) << networks();
     }
     std::size_t networks() {
         const auto dump = node(1).agentctl_json({"map", "dump", "networks_by_prefix"});
@@ -88,6 +88,17 @@ protected:
             count += kind == "untranslated" || kind == "translated" ? 1 : 0;
         }
         return count;
+    }
+
+    // The agent has been through its first pass.
+    void expect_all_but_the_file_ok() {
+        EXPECT_TRUE(wait_until(
+            [&] {
+                const auto status = node(1).agentctl({"status"});
+                return status.status == 5 && status.out.find("not started yet") == std::string::npos;
+            },
+            20s))
+            << node(1).agentctl({"status"}).out;
     }
 
     static inline const auto outside_address = Ipv4Address::from_host(0xc0a800c8);
@@ -194,6 +205,35 @@ TEST_P(SnatPolicy, NetworksOfIpMasqAgentsFile_AreFollowedThroughTheSwapOfAConfig
     EXPECT_EQ(node(1).agentctl({"status"}).status, 0);
 }
 
+// A file with so many networks below <octet>.0.0.0/8.
+std::string many_networks(unsigned octet, unsigned count) {
+    std::string text = "nonMasqueradeCIDRs:\n";
+    for (unsigned i = 0; i < count; ++i) {
+        text += fmt::format("- {}.{}.{}.0/24\n", octet, i / 256, i % 256);
+    }
+    return text;
+}
+
+// The datapath has room for 16384.
+TEST_P(SnatPolicy, ThousandsOfNetworks_GiveWayToAsManyOthersAndTooManyAreRefused) {
+    publish_masquerade(many_networks(20, 9000));
+    expect_networks_soon(9000, 5s);
+    publish_masquerade(many_networks(21, 9000) + "- 192.168.0.200/32\n");
+    expect_networks_soon(9001, 5s);
+    EXPECT_EQ(seen(), pod_a().address());
+    EXPECT_EQ(node(1).agentctl({"status"}).status, 0);
+    publish_masquerade(many_networks(22, 17'000));
+    node(1).wait_for_status(5, 5s);
+    EXPECT_THAT(node(1).agentctl({"status"}).out,
+                HasSubstr(masquerade_file().string() + ": its 17000 networks are too many"));
+    EXPECT_EQ(networks(), 9001U);
+    EXPECT_EQ(seen(), pod_a().address());
+    publish_masquerade("nonMasqueradeCIDRs: []\n");
+    node(1).wait_for_status(0, 5s);
+    expect_networks_soon(0);
+    EXPECT_EQ(seen(), node(1).address());
+}
+
 TEST_P(SnatPolicy, BrokenIpMasqAgentsFile_ChangesNothingAndIsReportedUntilItIsMended) {
     publish_masquerade("nonMasqueradeCIDRs: [192.168.0.200/32]\n");
     expect_networks_soon(1);
@@ -206,16 +246,27 @@ TEST_P(SnatPolicy, BrokenIpMasqAgentsFile_ChangesNothingAndIsReportedUntilItIsMe
     node(1).wait_for_status(0, 2s);
     expect_networks_soon(0);
     EXPECT_EQ(seen(), node(1).address());
+}
+
+TEST_P(SnatPolicy, RestartAndReloadBesideABrokenFile_KeepWhatItSaidBefore) {
+    publish_masquerade("nonMasqueradeCIDRs: [192.168.0.200/32]\nmasqLinkLocal: true\n");
+    expect_networks_soon(2);
     publish_masquerade("masqLinkLocal: perhaps\n");
     node(1).wait_for_status(5, 2s);
     EXPECT_EQ(node(1).stop_agent(), 0);
     node(1).start_agent();
-    node(1).wait_for_status(5);
-    EXPECT_EQ(seen(), node(1).address()) << "an agent starts with its own configuration alone";
-    publish_masquerade("nonMasqueradeCIDRs: [192.168.0.200/32]\n");
-    node(1).wait_ready();
-    expect_networks_soon(1);
+    expect_all_but_the_file_ok();
+    EXPECT_EQ(networks(), 2U);
     EXPECT_EQ(seen(), pod_a().address());
+    node(1).agent().signal(SIGHUP);
+    EXPECT_TRUE(wait_until([&] { return node(1).agent().output().find("starting anew") != std::string::npos; }, 2s));
+    expect_all_but_the_file_ok();
+    EXPECT_EQ(networks(), 2U);
+    EXPECT_EQ(seen(), pod_a().address());
+    fs::remove(masquerade_file());
+    node(1).wait_ready();
+    expect_networks_soon(0);
+    EXPECT_EQ(seen(), node(1).address());
 }
 
 TEST_P(SnatPolicy, LinkLocal_IsReachedWhenTheFileSaysSo) {

@@ -73,5 +73,21 @@ TEST(RecallTest, OfTwoNodesWithOneAddress_TheOneWithThePodCidrOnRecordIsEstablis
     EXPECT_FALSE(cluster.nodes.contains("a-new"));
 }
 
+std::pair<network_key, network_entry> network(std::string_view text, network_class kind) {
+    return {{.prefix_length = prefix(text).length(), .address = prefix(text).address().wire()},
+            {.network_class = static_cast<std::uint32_t>(kind)}};
+}
+
+TEST(RecallTest, NetworksThatAFileMayHaveNamed_AreRecalled) {
+    const std::vector<std::pair<network_key, network_entry>> map = {
+        network("192.0.2.0/24", NETWORK_UNTRANSLATED), network("10.244.0.0/16", NETWORK_CLUSTER),
+        network("10.96.0.0/12", NETWORK_SERVICE), network("10.0.0.0/8", NETWORK_UNTRANSLATED)};
+    const auto recalled = recall_ip_masq_agent(map);
+    EXPECT_THAT(recalled.non_masquerade_cidrs, ElementsAre(prefix("10.0.0.0/8"), prefix("192.0.2.0/24")));
+    EXPECT_FALSE(recalled.masq_link_local);
+    EXPECT_TRUE(recall_ip_masq_agent(std::vector{network("169.254.0.0/16", NETWORK_TRANSLATED)}).masq_link_local);
+    EXPECT_EQ(recall_ip_masq_agent({}), IpMasqAgentConfig{});
+}
+
 }  // namespace
 }  // namespace podlane
