@@ -52,6 +52,9 @@ void NodeAgent::report_translations(const Result<std::size_t>& swept) {
         health_.degraded("snat", swept.error().message, "see the agent's log");
         return;
     }
+    if (!addresses_.problem().empty()) {
+        return;  // look_up_addresses() has reported it
+    }
     if (!settings_.overlay.snat.enabled) {
         health_.ok("snat", "turned off: pods reach the outside with their own addresses");
         return;

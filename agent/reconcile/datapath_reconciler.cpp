@@ -27,7 +27,7 @@ Result<bool> DatapathReconciler::load(const datapath_config& config) {
         return std::unexpected(outdated.error());
     }
     for (const auto& name : *outdated) {
-        log::info("map {} is an earlier podlane's, of another shape: made anew", name);
+        log::info("map {}: made anew, the pinned one is missing or of another shape", name);
     }
     auto loaded = Datapath::load(pins_, config);
     if (!loaded) {
