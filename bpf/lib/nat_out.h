@@ -104,8 +104,10 @@ static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 	if (!ip || ip->ihl != IPV4_HEADER_LENGTH / 4)
 		return false;
 	ports = (const __be16 *)(ip + 1);
-	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
+	if (ip->protocol == IPPROTO_TCP)
 		return nat_may_have(ports[0]);
+	if (ip->protocol == IPPROTO_UDP) /* what we encapsulate has any source port */
+		return ports[1] != config.overlay_port && nat_may_have(ports[0]);
 	if (ip->protocol == IPPROTO_ICMP)
 		return nat_may_have(ports[2]);
 	return ip->protocol == IPPROTO_SCTP; /* pods keep their ports, whichever they are */
