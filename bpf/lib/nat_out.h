@@ -124,14 +124,36 @@ static __always_inline int nat_refuse_host(struct __sk_buff *skb, struct nat_req
 	return drop_packet(skb, DIRECTION_TO_UNDERLAY, drop);
 }
 
+/* Whether a flow of a pod's leaves the node by the very tuple. */
+static __always_inline bool nat_is_pods_tuple(const struct flow_key *flow, __u64 now)
+{
+	struct nat_reply_key reply = nat_reply_of(flow);
+	const struct nat_claim *claim;
+	const struct nat_entry *entry;
+	struct flow_key holder;
+
+	reply.nat_address = flow->pod_address;
+	reply.nat_port = flow->pod_port;
+	claim = bpf_map_lookup_elem(&nat_by_reply, &reply);
+	if (!claim)
+		return false;
+	holder = claim->flow;
+	entry = bpf_map_lookup_elem(&nat_by_flow, &holder);
+	return entry && !(entry->flags & NAT_FLAG_HOST) && nat_leads_to(entry, &reply) &&
+	       nat_is_alive(&holder, entry, now);
+}
+
 /* What stands on the device (a macvlan) has a hook of its own, and the packet has passed it: its
- * port may be one that was claimed there. */
-static __always_inline bool nat_came_from_upper_device(const struct __sk_buff *skb, __be32 source)
+ * port may be one that was claimed there, also with the device's own address. */
+static __always_inline bool nat_came_from_upper_device(const struct __sk_buff *skb,
+						       const struct nat_request *request)
 {
 	const struct nat_device *device = nat_find_device(skb->ifindex);
 
-	return device && device->flags & NAT_DEVICE_SHARED &&
-	       !(device->flags & NAT_DEVICE_OWN && device->address == source);
+	if (!device || !(device->flags & NAT_DEVICE_SHARED))
+		return false;
+	return !(device->flags & NAT_DEVICE_OWN) || device->address != request->flow.pod_address ||
+	       nat_is_pods_tuple(&request->flow, request->now);
 }
 
 /* Of what is forwarded for others no pod can get the tuple, and they could fill the table. */
@@ -162,7 +184,7 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
 	enum drop_reason drop = DROP_NONE;
 
-	if (nat_came_from_upper_device(skb, packet->source))
+	if (nat_came_from_upper_device(skb, &request))
 		return VERDICT_PASS;
 	if (entry) {
 		drop = nat_revive(&flow, packet, entry, request.now);
