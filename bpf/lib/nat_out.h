@@ -91,12 +91,13 @@ static __always_inline int nat_leave(struct __sk_buff *skb, const struct packet 
 	return nat_leave_flow(skb, packet, pod);
 }
 
-/* Whether a frame of the host's own may carry a port of ours: a look at two fields, and at most at
- * one byte of a table. */
+/* Whether a frame of the host's own may carry a port of ours, or quote one: a look at two fields,
+ * and at most at one byte of a table. */
 static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 {
 	const struct iphdr *ip;
 	const __be16 *ports;
+	__u8 icmp_type;
 
 	if (!make_linear(skb, NAT_TRANSPORT + 3 * sizeof(__be16)))
 		return false;
@@ -108,8 +109,11 @@ static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 		return nat_may_have(ports[0]);
 	if (ip->protocol == IPPROTO_UDP) /* what we encapsulate has any source port */
 		return ports[1] != config.overlay_port && nat_may_have(ports[0]);
+	icmp_type = *(const __u8 *)ports;
 	if (ip->protocol == IPPROTO_ICMP)
-		return nat_may_have(ports[2]);
+		return icmp_type == ICMP_ECHO || icmp_type == ICMP_ECHOREPLY
+			   ? nat_may_have(ports[2])
+			   : is_icmp_error(icmp_type);
 	return ip->protocol == IPPROTO_SCTP; /* pods keep their ports, whichever they are */
 }
 
@@ -189,7 +193,7 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	if (entry) {
 		drop = nat_revive(&flow, packet, entry, request.now);
 	} else if (nat_check_opening(packet) == DROP_NAT_UNSUPPORTED_PROTOCOL ||
-		   packet->kind == PACKET_ICMP_ERROR || !nat_is_host_address(skb, packet->source)) {
+		   !nat_is_host_address(skb, packet->source)) {
 		return VERDICT_PASS;
 	} else if (packet->tcp_flags & TCP_RST) {
 		/* Whoever scans our ports would fill the host's share of the table. */
@@ -212,6 +216,25 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	return VERDICT_PASS;
 }
 
+/* An error of the host's own about what it forwarded to a pod after it was translated back: it
+ * quotes the pod's end, of which the remote knows nothing. */
+static __always_inline int nat_leave_error(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct flow_key flow = flow_key_from_pod(packet);
+	const struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
+	struct nat_change change;
+
+	if (!entry)
+		return VERDICT_PASS;
+	change = nat_change_out(&flow, entry);
+	if (change.old_address == change.new_address && change.old_port == change.new_port)
+		return VERDICT_PASS;
+	count_path(skb, PATH_HOST_TO_OUTSIDE);
+	if (!nat_rewrite_quotation(skb, packet, NAT_END_SOURCE, &change))
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_REWRITE_FAILED);
+	return VERDICT_PASS;
+}
+
 /* A packet that no pod sent. Of a datagram in fragments the first alone has a port to change. */
 static __always_inline int nat_check_host(struct __sk_buff *skb)
 {
@@ -223,7 +246,8 @@ static __always_inline int nat_check_host(struct __sk_buff *skb)
 	if (!pull_ipv4(skb, link_header_length) ||
 	    parse_ipv4(skb, link_header_length, skb->len, &packet) != DROP_NONE || !packet.has_flow)
 		return VERDICT_PASS;
-	return nat_leave_host(skb, &packet);
+	return packet.kind == PACKET_ICMP_ERROR ? nat_leave_error(skb, &packet)
+						: nat_leave_host(skb, &packet);
 }
 
 #endif
