@@ -47,6 +47,9 @@ nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way 
 	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) || !device ||
 	    fib.family != 2 || device->flags & (NAT_DEVICE_INNER | NAT_DEVICE_L3))
 		return HANDOVER_OUTSIDE;
+	/* Before Linux 5.12 the look-up knows no MTU of segments. */
+	if (way->length > device->mtu)
+		return HANDOVER_TOO_BIG;
 	way->ifindex = fib.ifindex;
 	way->next_hop = fib.ipv4_dst;
 	return HANDOVER_NONE;

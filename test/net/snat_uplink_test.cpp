@@ -230,6 +230,20 @@ TEST_P(SnatUplinks, AddressOfTheDeviceThatChanges_IsTakenByNewFlows) {
     [[maybe_unused]] const auto problem = stream.stop();  // replies find its address no more
 }
 
+TEST_P(SnatUplinks, NicWithASmallerMtuThanThePods_CarriesWhatFits) {
+    // Segments are cut at eth1, and one that is too large is lost behind it. The outside knows of no limit for the pod.
+    ip(node(1).ns(), "link set eth1 mtu 1300 gso_max_segs 1");
+    ip(outside2_, "link set eth0 mtu 1300");
+    ip(outside2_, fmt::format("route replace 172.20.0.0/24 dev eth0 src {} advmss 1410", outside2_address));
+    const auto knows = [&] {
+        return node(1).agentctl({"map", "dump", "nat_address_by_device"}).out.find("1300") != std::string::npos;
+    };
+    ASSERT_TRUE(wait_until(knows, 5s));
+    const Outcome outcome = exchange_tcp(pod_a().endpoint(), outside2(), bulk_bytes);
+    EXPECT_EQ(outcome.problem, "");
+    EXPECT_EQ(outcome.client_seen_as, nic_address);
+}
+
 TEST_P(SnatUplinks, WithoutAnAgent_OldAndNewFlowsGoOn) {
     route_far_via(outside2_address);
     ASSERT_TRUE(wait_until([&] { return has_hook("eth1 from-uplink"); }, 5s));

@@ -12,13 +12,20 @@ const At l3_out{Hook::to_l3_uplink, "eth1"};
 
 class NatUplink : public NatTest {
 protected:
-    static void know_device(unsigned flags) {
+    static void know_device(unsigned flags, unsigned mtu = 1500) {
         for (Node* one : {&node(), &hasty_node()}) {
-            must(map<spec::nat_address_by_device>(*one).update(ifindex_of("eth1"), {n1_ip.wire(), flags}));
+            must(map<spec::nat_address_by_device>(*one).update(ifindex_of("eth1"), {n1_ip.wire(), flags, mtu}));
         }
     }
     [[nodiscard]] static Frame syn_of(const Pod& sender) {
         return from_pod(sender, outside_ip, Tcp{kept_port, 80, tcp_flag::syn});
+    }
+    [[nodiscard]] static bool hands_over_gso(const Bytes& packet, std::uint32_t segment) {
+        At at = from_web;
+        at.gso_segs = 3;
+        at.gso_size = segment;
+        const auto outcome = node().run(at, packet);
+        return outcome.verdict == Verdict::pass && outcome.packet == packet;
     }
     // Into the hook that translates at once.
     [[nodiscard]] static testing::AssertionResult hasty_comes_to(const Frame& sent, const Outcome& expected,
@@ -148,6 +155,22 @@ TEST_F(NatUplink, WayByAnIpv6NextHopOrWithAnEnvelope_IsNoneWithoutAHookOfOurs) {
     EXPECT_TRUE(drops(from_web, bytes(by_ipv6), DROP_NAT_UNKNOWN_DEVICE));
     EXPECT_TRUE(hasty_comes_to(by_ipv6, {Verdict::drop, bytes(by_ipv6), 0},
                                counter_of(DROP_NAT_UNKNOWN_DEVICE, DIRECTION_FROM_POD)));
+}
+
+// What the kernel's look-up does not see before Linux 5.12.
+TEST_F(NatUplink, SegmentThatIsTooLargeForTheDevice_IsLeftToTheStackToAnswer) {
+    const auto segment_of = [](std::size_t length) {
+        Frame frame = from_pod(pod("web"), outside_ip, Tcp{kept_port, 80}, length - 40);
+        frame.ip.ttl = 64;
+        return frame;
+    };
+    leaves(syn_of(pod("web")));
+    know_device(0, 1400);
+    EXPECT_TRUE(hands_over(from_web, bytes(segment_of(1401)), HANDOVER_TOO_BIG));
+    EXPECT_EQ(node().run(from_web, bytes(segment_of(1400))).verdict, Verdict::redirect);
+    EXPECT_TRUE(hands_over_gso(bytes(segment_of(3000)), 1361));
+    EXPECT_FALSE(hands_over_gso(bytes(segment_of(3000)), 1360));
+    node().forget_counters();
 }
 
 TEST_F(NatUplink, FlowWithATranslation_IsDroppedToo_WhereNoHookStands) {

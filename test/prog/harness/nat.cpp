@@ -154,7 +154,7 @@ void NatTest::reset_node(Node& of) {
     std::iota(pages.begin(), pages.end(), 0U);
     must(map<spec::nat_given_ports>(of).update_all(pages, std::vector<nat_port_page>(pages.size())));
     must(map<spec::nat_address_by_device>(of).update(ifindex_of(underlay_device("n1")),
-                                                     {.address = n1_ip.wire(), .flags = 0}));
+                                                     {.address = n1_ip.wire(), .flags = 0, .mtu = 1500}));
 }
 
 void NatTest::SetUp() {
