@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <span>
 #include <utility>
 
@@ -26,8 +27,10 @@ std::uint64_t monotonic_ns() {
     return static_cast<std::uint64_t>(now.tv_sec * nanoseconds + now.tv_nsec);
 }
 
-Result<std::size_t> run(int program, std::span<const flow_key> keys) {
+// `lost_address`: that of the translations, which the node has no more; 0: those that are over.
+Result<std::size_t> run(int program, std::span<const flow_key> keys, std::uint32_t lost_address) {
     std::array<std::byte, ETH_HLEN + keys_of_one_run * sizeof(flow_key)> packet{};
+    std::memcpy(packet.data(), &lost_address, sizeof(lost_address));
     std::memcpy(&packet[ETH_HLEN], keys.data(), keys.size_bytes());
     LIBBPF_OPTS(bpf_test_run_opts, options);
     options.data_in = packet.data();
@@ -37,6 +40,19 @@ Result<std::size_t> run(int program, std::span<const flow_key> keys) {
         return fail_errno(-error, "run nat_sweep over {} translations", keys.size());
     }
     return options.retval;
+}
+
+Result<std::size_t> run_over_all(int program, std::span<const flow_key> keys, std::uint32_t lost_address) {
+    std::size_t removed = 0;
+    for (std::size_t done = 0; done < keys.size(); done += keys_of_one_run) {
+        const auto part = keys.subspan(done, std::min(keys_of_one_run, keys.size() - done));
+        const auto swept = run(program, part, lost_address);
+        if (!swept) {
+            return swept;
+        }
+        removed += *swept;
+    }
+    return removed;
 }
 
 }  // namespace
@@ -52,19 +68,21 @@ Result<std::size_t> NatSweeper::sweep(int sweep_program) {
         return std::unexpected(page.error());
     }
     // Which of these are over the program knows; younger ones cannot be.
-    std::vector<flow_key> keys;
+    std::map<std::uint32_t, std::vector<flow_key>> keys;  // by lost address
     const auto now = monotonic_ns();
     for (std::size_t i = 0; i < page->count; ++i) {
         nat_entry entry{};
         std::memcpy(&entry, page->value(i).data(), sizeof(entry));
-        if (static_cast<std::int64_t>(now - entry.last_seen) >= shortest_timeout_) {
-            std::memcpy(&keys.emplace_back(), page->key(i).data(), sizeof(flow_key));
+        const bool is_old = static_cast<std::int64_t>(now - entry.last_seen) >= shortest_timeout_;
+        const bool is_lost = (entry.flags & NAT_FLAG_HOST) == 0 && !addresses_.empty() &&
+                             !std::ranges::binary_search(addresses_, entry.nat_address);
+        if (is_old || is_lost) {
+            std::memcpy(&keys[is_lost ? entry.nat_address : 0].emplace_back(), page->key(i).data(), sizeof(flow_key));
         }
     }
     std::size_t removed = 0;
-    for (std::size_t done = 0; done < keys.size(); done += keys_of_one_run) {
-        const auto part = std::span(keys).subspan(done, std::min(keys_of_one_run, keys.size() - done));
-        const auto swept = run(sweep_program, part);
+    for (const auto& [lost_address, flows] : keys) {
+        const auto swept = run_over_all(sweep_program, flows, lost_address);
         if (!swept) {
             return swept;
         }

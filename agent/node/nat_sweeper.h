@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "maps/base/result.h"
@@ -18,8 +19,12 @@ public:
     NatSweeper(ReadOnlyMap<spec::nat_by_flow> table, const nat_config& config);
 
     // Looks at the next part of the table, at most about 16384 entries, and removes by `sweep_program`
-    // (bpf/nat_sweep.bpf.c) what is over. Returns how many.
+    // (bpf/nat_sweep.bpf.c) what is over, or has lost its address. Returns how many.
     [[nodiscard]] Result<std::size_t> sweep(int sweep_program);
+
+    // The addresses that translations may have, sorted; empty: not known. sweep() removes the pods' that have any
+    // other.
+    void use_addresses(std::vector<std::uint32_t> addresses) { addresses_ = std::move(addresses); }
 
     // Entries at the last complete walk.
     [[nodiscard]] std::size_t entries() const { return entries_; }
@@ -27,7 +32,8 @@ public:
 private:
     ReadOnlyMap<spec::nat_by_flow> table_;
     MapPages pages_;
-    std::int64_t shortest_timeout_;  // ns
+    std::vector<std::uint32_t> addresses_;  // network byte order
+    std::int64_t shortest_timeout_;         // ns
     std::size_t entries_ = 0;
     std::size_t seen_ = 0;  // of the walk that goes on
 };

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <numeric>
@@ -235,12 +236,14 @@ std::int64_t NatTest::flows_of(Ipv4Address pod) {
     return flows ? flows->flows : 0;
 }
 
-std::size_t NatTest::sweep(Node& of) {
+std::size_t NatTest::sweep(Node& of, std::optional<Ipv4Address> lost) {
     constexpr std::size_t most_at_once = 64;
     const auto entries = must(map<spec::nat_by_flow>(of).entries());
     std::size_t removed = 0;
     for (std::size_t done = 0; done < entries.size(); done += most_at_once) {
         Bytes keys(14);
+        const auto address = lost ? lost->wire() : 0;
+        std::memcpy(keys.data(), &address, sizeof(address));
         for (std::size_t i = done; i < std::min(done + most_at_once, entries.size()); ++i) {
             const auto key = std::as_bytes(std::span(&entries[i].first, 1));
             for (const std::byte byte : key) {
