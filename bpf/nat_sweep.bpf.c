@@ -1,30 +1,40 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Removes translations that are over. On no hook: the agent runs it by BPF_PROG_TEST_RUN with the
- * keys of entries that look expired, and it looks again and removes them the way that the hooks
- * take tuples over. The agent itself could only remove what it saw a moment ago, and would break a
- * flow that has begun anew since.
+ * Removes translations that are over, or whose address the node has no more. On no hook: the agent
+ * runs it by BPF_PROG_TEST_RUN with the keys of entries that look so, and it looks again and
+ * removes them the way that the hooks take tuples over. The agent itself could only remove what it
+ * saw a moment ago, and would break a flow that has begun anew since.
  *
- * The "packet": 14 bytes of zeroes, then at most NAT_SWEEP_MAX keys of nat_by_flow. Returns how
- * many were removed.
+ * The "packet": an address (__be32) that the node has no more, or 0; 10 bytes of zeroes; then at
+ * most NAT_SWEEP_MAX keys of nat_by_flow. What has that address is removed whatever its age.
+ * Returns how many were.
  */
 #include "bpf/lib/ctx.h"
 #include "bpf/lib/nat_claim.h"
 #include "maps/schema/nat_sweep.h"
 
+static __always_inline bool is_over(const struct flow_key *flow, const struct nat_entry *entry,
+				    __be32 lost_address)
+{
+	return (lost_address && entry->nat_address == lost_address) ||
+	       nat_is_expired(flow, entry, bpf_ktime_get_ns());
+}
+
 /* Takes the tuple away from the flow, so that nobody brings the flow back or takes it over. The
  * claim of a flow whose tuple is another's by now is not touched. */
 static __always_inline bool give_up_claim(const struct flow_key *flow,
 					  const struct nat_entry *entry,
-					  const struct nat_reply_key *reply, __u64 now)
+					  const struct nat_reply_key *reply, __be32 lost_address)
 {
+	__u64 now = bpf_ktime_get_ns();
 	struct nat_claim *claim = bpf_map_lookup_elem(&nat_by_reply, reply);
+	bool lost = lost_address && entry->nat_address == lost_address;
 	bool ours = false;
 
 	if (!claim)
 		return true;
 	bpf_spin_lock(&claim->lock);
-	if (same_flow(&claim->flow, flow) && nat_is_expired(flow, entry, now)) {
+	if (same_flow(&claim->flow, flow) && (lost || nat_is_expired(flow, entry, now))) {
 		claim->flow = (struct flow_key){};
 		claim->since = now; /* nobody takes it over while we remove it */
 		ours = true;
@@ -41,17 +51,16 @@ static __always_inline void forget_ports_towards(const struct nat_reply_key *rep
 	bpf_map_delete_elem(&nat_ports_by_destination, &destination);
 }
 
-static __always_inline int sweep_flow(const struct flow_key *flow)
+static __always_inline int sweep_flow(const struct flow_key *flow, __be32 lost_address)
 {
 	struct nat_reply_key reply = nat_reply_of(flow);
-	__u64 now = bpf_ktime_get_ns();
 	const struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, flow);
 
-	if (!entry || !nat_is_expired(flow, entry, now))
+	if (!entry || !is_over(flow, entry, lost_address))
 		return 0;
 	reply.nat_address = entry->nat_address;
 	reply.nat_port = entry->nat_port;
-	if (!give_up_claim(flow, entry, &reply, now))
+	if (!give_up_claim(flow, entry, &reply, lost_address))
 		return 0;
 	nat_remove_flow(flow);
 	if (!bpf_map_delete_elem(&nat_by_reply, &reply))
@@ -66,10 +75,12 @@ static __always_inline int sweep_flow(const struct flow_key *flow)
 __noinline int sweep_place(struct __sk_buff *skb, __u32 place)
 {
 	struct flow_key flow;
+	__be32 lost_address;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN + place * sizeof(flow), &flow, sizeof(flow)))
+	if (bpf_skb_load_bytes(skb, 0, &lost_address, sizeof(lost_address)) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN + place * sizeof(flow), &flow, sizeof(flow)))
 		return -1;
-	return sweep_flow(&flow);
+	return sweep_flow(&flow, lost_address);
 }
 
 SEC("tc")

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <span>
 #include <utility>
 
@@ -21,8 +22,10 @@ namespace {
 constexpr std::uint32_t page_entries = 16384;
 constexpr std::size_t keys_of_one_run = NAT_SWEEP_MAX;
 
-Result<std::size_t> run(int program, std::span<const flow_key> keys) {
+// `lost_address`: that of the translations, which the node has no more; 0: those that are over.
+Result<std::size_t> run(int program, std::span<const flow_key> keys, std::uint32_t lost_address) {
     std::array<std::byte, ETH_HLEN + keys_of_one_run * sizeof(flow_key)> packet{};
+    std::memcpy(packet.data(), &lost_address, sizeof(lost_address));
     std::memcpy(&packet[ETH_HLEN], keys.data(), keys.size_bytes());
     LIBBPF_OPTS(bpf_test_run_opts, options);
     options.data_in = packet.data();
@@ -34,6 +37,19 @@ Result<std::size_t> run(int program, std::span<const flow_key> keys) {
     return options.retval;
 }
 
+Result<std::size_t> run_over_all(int program, std::span<const flow_key> keys, std::uint32_t lost_address) {
+    std::size_t removed = 0;
+    for (std::size_t done = 0; done < keys.size(); done += keys_of_one_run) {
+        const auto part = keys.subspan(done, std::min(keys_of_one_run, keys.size() - done));
+        const auto swept = run(program, part, lost_address);
+        if (!swept) {
+            return swept;
+        }
+        removed += *swept;
+    }
+    return removed;
+}
+
 }  // namespace
 
 NatSweeper::NatSweeper(ReadOnlyMap<spec::nat_by_flow> table, const nat_config& config)
@@ -42,8 +58,13 @@ NatSweeper::NatSweeper(ReadOnlyMap<spec::nat_by_flow> table, const nat_config& c
       shortest_timeout_(ns_per_second * *std::ranges::min_element(config.timeouts)),
       walk_(config) {}
 
-std::vector<flow_key> NatSweeper::look_at(const RawEntries& page) {
-    std::vector<flow_key> expired;
+bool NatSweeper::has_lost_its_address(const nat_entry& entry) const {
+    return (entry.flags & NAT_FLAG_HOST) == 0 && !addresses_.empty() &&
+           !std::ranges::binary_search(addresses_, entry.nat_address);
+}
+
+NatSweeper::Keys NatSweeper::look_at(const RawEntries& page) {
+    Keys keys;
     const auto now = monotonic_ns();
     for (std::size_t i = 0; i < page.count; ++i) {
         flow_key flow{};
@@ -54,11 +75,13 @@ std::vector<flow_key> NatSweeper::look_at(const RawEntries& page) {
             walk_.add(flow, entry);
         }
         // Which of these are over the program knows; younger ones cannot be.
-        if (now - static_cast<std::int64_t>(entry.last_seen) >= shortest_timeout_) {
-            expired.push_back(flow);
+        if (has_lost_its_address(entry)) {
+            keys[entry.nat_address].push_back(flow);
+        } else if (now - static_cast<std::int64_t>(entry.last_seen) >= shortest_timeout_) {
+            keys[0].push_back(flow);
         }
     }
-    return expired;
+    return keys;
 }
 
 Result<std::size_t> NatSweeper::sweep(int sweep_program) {
@@ -73,9 +96,8 @@ Result<std::size_t> NatSweeper::sweep(int sweep_program) {
         walk_.reset();
     }
     std::size_t removed = 0;
-    for (std::size_t done = 0; done < keys.size(); done += keys_of_one_run) {
-        const auto part = std::span(keys).subspan(done, std::min(keys_of_one_run, keys.size() - done));
-        const auto swept = run(sweep_program, part);
+    for (const auto& [lost_address, flows] : keys) {
+        const auto swept = run_over_all(sweep_program, flows, lost_address);
         if (!swept) {
             return swept;
         }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "agent/node/nat_pressure.h"
@@ -19,21 +21,28 @@ public:
     NatSweeper(ReadOnlyMap<spec::nat_by_flow> table, const nat_config& config);
 
     // Looks at the next part of the table, at most about 16384 entries, and removes by `sweep_program`
-    // (bpf/nat_sweep.bpf.c) what is over. Returns how many.
+    // (bpf/nat_sweep.bpf.c) what is over, or has lost its address. Returns how many.
     [[nodiscard]] Result<std::size_t> sweep(int sweep_program);
     // The same with all of the table.
     [[nodiscard]] Result<std::size_t> sweep_all(int sweep_program);
 
     // At the last complete walk, or by now in the present one: what is more.
     [[nodiscard]] NatUse use() const { return larger_of(last_, walk_.use()); }
+    // The addresses that translations may have, sorted; empty: not known. sweep() removes the pods' that have any
+    // other.
+    void use_addresses(std::vector<std::uint32_t> addresses) { addresses_ = std::move(addresses); }
 
 private:
-    // Counts what is alive; returns what looks expired.
-    [[nodiscard]] std::vector<flow_key> look_at(const RawEntries& page);
+    // What is to be removed, by the address that was lost; 0: what looks expired.
+    using Keys = std::map<std::uint32_t, std::vector<flow_key>>;
+    // Counts what is alive.
+    [[nodiscard]] Keys look_at(const RawEntries& page);
+    [[nodiscard]] bool has_lost_its_address(const nat_entry& entry) const;
 
     ReadOnlyMap<spec::nat_by_flow> table_;
     MapPages pages_;
-    std::int64_t shortest_timeout_;  // ns
+    std::vector<std::uint32_t> addresses_;  // network byte order
+    std::int64_t shortest_timeout_;         // ns
     NatUse last_;
     NatTally walk_;  // the one that goes on
 };

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of NodeAgent that has to do with translations.
+#include <set>
+#include <vector>
+
 #include "agent/netlink/interface_address.h"
 #include "agent/node/node_agent.h"
 
@@ -29,6 +32,20 @@ void NodeAgent::look_up_nat_devices() {
     nat_devices_ = uplinks_.devices(
         {.underlay = underlay_.ifindex, .node = cluster_.self()->internal_ip, .all = addresses_.all()},
         underlay_devices(), [this](Hook hook, std::uint32_t ifindex) { return datapath_.is_occupied(hook, ifindex); });
+    if (!sweeper_) {
+        return;
+    }
+    std::set<std::uint32_t> known;
+    for (const auto& address : addresses_.all()) {
+        known.insert(address.address.wire());
+    }
+    for (const auto& [ifindex, device] : nat_devices_) {
+        known.insert(device.address);  // the node's InternalIP need not be on a device
+    }
+    for (const auto& pod : pods_) {
+        known.insert(pod.snat.address.wire());
+    }
+    sweeper_->use_addresses({known.begin(), known.end()});
 }
 
 Result<void> NodeAgent::start_sweeper() {

@@ -67,7 +67,8 @@ std::map<std::uint32_t, Uplink> choose_uplinks(const std::vector<netlink::Link>&
             chosen.emplace(link.ifindex, Uplink{.name = link.name,
                                                 .inner = is_inner(link, own),
                                                 .ethernet = link.has_ethernet_header(),
-                                                .is_shared = shared.contains(link.ifindex)});
+                                                .is_shared = shared.contains(link.ifindex),
+                                                .mtu = link.mtu});
         }
     }
     return chosen;
@@ -77,7 +78,7 @@ void Uplinks::choose(const std::vector<netlink::Link>& links, const std::set<std
     chosen_ = choose_uplinks(links, own);
     seen_.clear();
     for (const auto& link : links) {
-        seen_.emplace(link.ifindex, Seen{link.name, link.master});
+        seen_.emplace(link.ifindex, Seen{link.name, link.master, link.mtu});
     }
 }
 
@@ -93,7 +94,7 @@ bool Uplinks::concerns(const netlink::LinkEvent& event) const {
     if (seen == seen_.end()) {
         return !is_loopback(link) && !is_podlanes(link);
     }
-    return seen->second != Seen{link.name, link.master};
+    return seen->second != Seen{link.name, link.master, link.mtu};
 }
 
 Hook Uplinks::egress_hook(std::uint32_t ifindex) const {
@@ -124,12 +125,15 @@ std::map<std::uint32_t, nat_device> Uplinks::devices(const UplinkAddresses& addr
     std::map<std::uint32_t, nat_device> devices;
     const auto add = [&](std::uint32_t ifindex, std::uint32_t flags) {
         if (is_watched(egress_hook(ifindex), ifindex)) {
-            devices.emplace(ifindex, nat_device{.address = addresses.node.wire(), .flags = flags});
+            const auto seen = seen_.find(ifindex);
+            devices.emplace(ifindex, nat_device{.address = addresses.node.wire(),
+                                                .flags = flags,
+                                                .mtu = seen == seen_.end() ? 0 : seen->second.mtu});
         }
     };
     for (const auto& [ifindex, uplink] : chosen_) {
         if (uplink.inner && !peer_facing.contains(ifindex)) {
-            devices.emplace(ifindex, nat_device{.address = 0, .flags = NAT_DEVICE_INNER});
+            devices.emplace(ifindex, nat_device{.address = 0, .flags = NAT_DEVICE_INNER, .mtu = 0});
         } else {
             add(ifindex, flags_of(uplink));
         }

@@ -23,6 +23,7 @@ struct Uplink {
     bool inner = false;      // routed packets stay on the node, or come to another device's hook: no hook of its own
     bool ethernet = true;    // its packets have an Ethernet header
     bool is_shared = false;  // macvlan and the like of this namespace stand on it: what they send leaves by it as well
+    std::uint32_t mtu = 0;
 
     bool operator==(const Uplink&) const = default;
 };
@@ -45,7 +46,7 @@ public:
     using DeviceNames = std::map<std::uint32_t, std::string>;  // by ifindex
 
     void choose(const std::vector<netlink::Link>& links, const std::set<std::uint32_t>& own);
-    // Whether the device is new, gone, renamed, or has joined or left a master since choose(). Never before that:
+    // Whether the device is new, gone, renamed, or has another master or MTU since choose(). Never before that:
     // where nothing is translated no device is of interest.
     [[nodiscard]] bool concerns(const netlink::LinkEvent& event) const;
 
@@ -61,6 +62,7 @@ private:
     struct Seen {
         std::string name;
         std::uint32_t master = 0;
+        std::uint32_t mtu = 0;
         bool operator==(const Seen&) const = default;
     };
     [[nodiscard]] Hook egress_hook(std::uint32_t ifindex) const;

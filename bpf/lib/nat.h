@@ -61,10 +61,8 @@ static __always_inline __be32 nat_address_for(__be32 egress_address, __u32 ifind
 	return device ? device->address : 0;
 }
 
-/* Translates the source. Point of no return. */
-static __always_inline bool nat_rewrite_out(struct __sk_buff *skb, const struct packet *packet,
-					    const struct flow_key *flow,
-					    const struct nat_entry *entry)
+static __always_inline struct nat_change nat_change_out(const struct flow_key *flow,
+							const struct nat_entry *entry)
 {
 	struct nat_change change = {
 	    .old_address = flow->pod_address,
@@ -72,6 +70,16 @@ static __always_inline bool nat_rewrite_out(struct __sk_buff *skb, const struct 
 	    .old_port = flow->pod_port,
 	    .new_port = entry->nat_port,
 	};
+
+	return change;
+}
+
+/* Translates the source. Point of no return. */
+static __always_inline bool nat_rewrite_out(struct __sk_buff *skb, const struct packet *packet,
+					    const struct flow_key *flow,
+					    const struct nat_entry *entry)
+{
+	struct nat_change change = nat_change_out(flow, entry);
 
 	return nat_rewrite(skb, packet, NAT_END_SOURCE, &change);
 }

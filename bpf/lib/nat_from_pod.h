@@ -10,17 +10,21 @@
 struct nat_way {
 	/* Bytes to be held against the MTU. Not 0: the kernel takes the frame's own length then. */
 	__u16 length;
-	/* By a device at which no hook of ours stands: nothing may leave there. */
+	/* By a device at which no hook of ours stands, or in an envelope that none looks into:
+	 * nothing may leave there. */
 	bool is_unwatched;
 	__u32 ifindex;
 	__be32 next_hop;
 };
 
-/* The way that the stack would take, or why the packet must go through it. */
+/*
+ * The way that the stack would take, or why the packet must go through it. The look-up names the
+ * device where it finds one; before Linux 5.12 not without a neighbour, and never where the route
+ * encapsulates (MPLS, SRv6).
+ */
 static __always_inline enum handover_reason
 nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way *way)
 {
-	const struct nat_device *device;
 	struct bpf_fib_lookup fib = {
 	    .family = 2 /* AF_INET */,
 	    .l4_protocol = packet->protocol,
@@ -34,16 +38,18 @@ nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way 
 	};
 	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 
+	bool is_named = fib.ifindex != skb->ifindex;
+	const struct nat_device *device = is_named ? nat_find_device(fib.ifindex) : NULL;
+
+	way->is_unwatched = is_named ? !device : found == BPF_FIB_LKUP_RET_UNSUPP_LWT;
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return HANDOVER_TOO_BIG;
-	/* Before Linux 5.12 a look-up without a neighbour does not name the device. */
-	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) ||
-	    fib.ifindex == skb->ifindex || fib.family != 2)
+	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) || !device ||
+	    fib.family != 2 || device->flags & (NAT_DEVICE_INNER | NAT_DEVICE_L3))
 		return HANDOVER_OUTSIDE;
-	device = nat_find_device(fib.ifindex);
-	way->is_unwatched = !device;
-	if (!device || device->flags & (NAT_DEVICE_INNER | NAT_DEVICE_L3))
-		return HANDOVER_OUTSIDE;
+	/* Before Linux 5.12 the look-up knows no MTU of segments. */
+	if (way->length > device->mtu)
+		return HANDOVER_TOO_BIG;
 	way->ifindex = fib.ifindex;
 	way->next_hop = fib.ipv4_dst;
 	return HANDOVER_NONE;

@@ -93,12 +93,13 @@ static __always_inline int nat_leave(struct __sk_buff *skb, const struct packet 
 	return nat_leave_flow(skb, packet, pod);
 }
 
-/* Whether a frame of the host's own may carry a port of ours: a look at two fields, and at most at
- * one byte of a table. */
+/* Whether a frame of the host's own may carry a port of ours, or quote one: a look at two fields,
+ * and at most at one byte of a table. */
 static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 {
 	const struct iphdr *ip;
 	const __be16 *ports;
+	__u8 icmp_type;
 
 	if (!make_linear(skb, NAT_TRANSPORT + 3 * sizeof(__be16)))
 		return false;
@@ -106,10 +107,15 @@ static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 	if (!ip || ip->ihl != IPV4_HEADER_LENGTH / 4)
 		return false;
 	ports = (const __be16 *)(ip + 1);
-	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
+	if (ip->protocol == IPPROTO_TCP)
 		return nat_may_have(ports[0]);
+	if (ip->protocol == IPPROTO_UDP) /* what we encapsulate has any source port */
+		return ports[1] != config.overlay_port && nat_may_have(ports[0]);
+	icmp_type = *(const __u8 *)ports;
 	if (ip->protocol == IPPROTO_ICMP)
-		return nat_may_have(ports[2]);
+		return icmp_type == ICMP_ECHO || icmp_type == ICMP_ECHOREPLY
+			   ? nat_may_have(ports[2])
+			   : is_icmp_error(icmp_type);
 	return ip->protocol == IPPROTO_SCTP; /* pods keep their ports, whichever they are */
 }
 
@@ -124,14 +130,36 @@ static __always_inline int nat_refuse_host(struct __sk_buff *skb, struct nat_req
 	return drop_packet(skb, DIRECTION_TO_UNDERLAY, drop);
 }
 
+/* Whether a flow of a pod's leaves the node by the very tuple. */
+static __always_inline bool nat_is_pods_tuple(const struct flow_key *flow, __u64 now)
+{
+	struct nat_reply_key reply = nat_reply_of(flow);
+	const struct nat_claim *claim;
+	const struct nat_entry *entry;
+	struct flow_key holder;
+
+	reply.nat_address = flow->pod_address;
+	reply.nat_port = flow->pod_port;
+	claim = bpf_map_lookup_elem(&nat_by_reply, &reply);
+	if (!claim)
+		return false;
+	holder = claim->flow;
+	entry = bpf_map_lookup_elem(&nat_by_flow, &holder);
+	return entry && !(entry->flags & NAT_FLAG_HOST) && nat_leads_to(entry, &reply) &&
+	       nat_is_alive(&holder, entry, now);
+}
+
 /* What stands on the device (a macvlan) has a hook of its own, and the packet has passed it: its
- * port may be one that was claimed there. */
-static __always_inline bool nat_came_from_upper_device(const struct __sk_buff *skb, __be32 source)
+ * port may be one that was claimed there, also with the device's own address. */
+static __always_inline bool nat_came_from_upper_device(const struct __sk_buff *skb,
+						       const struct nat_request *request)
 {
 	const struct nat_device *device = nat_find_device(skb->ifindex);
 
-	return device && device->flags & NAT_DEVICE_SHARED &&
-	       !(device->flags & NAT_DEVICE_OWN && device->address == source);
+	if (!device || !(device->flags & NAT_DEVICE_SHARED))
+		return false;
+	return !(device->flags & NAT_DEVICE_OWN) || device->address != request->flow.pod_address ||
+	       nat_is_pods_tuple(&request->flow, request->now);
 }
 
 /* Of what is forwarded for others no pod can get the tuple, and they could fill the table. */
@@ -164,12 +192,12 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 
 	if (!request)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_TABLE_FULL);
-	if (nat_came_from_upper_device(skb, packet->source))
+	if (nat_came_from_upper_device(skb, request))
 		return VERDICT_PASS;
 	if (entry) {
 		drop = nat_revive(&flow, packet, entry, request->now);
 	} else if (nat_check_opening(packet) == DROP_NAT_UNSUPPORTED_PROTOCOL ||
-		   packet->kind == PACKET_ICMP_ERROR || !nat_is_host_address(skb, packet->source)) {
+		   !nat_is_host_address(skb, packet->source)) {
 		return VERDICT_PASS;
 	} else if (packet->tcp_flags & TCP_RST) {
 		/* Whoever scans our ports would fill the host's share of the table. */
@@ -192,6 +220,25 @@ static __always_inline int nat_leave_host(struct __sk_buff *skb, const struct pa
 	return VERDICT_PASS;
 }
 
+/* An error of the host's own about what it forwarded to a pod after it was translated back: it
+ * quotes the pod's end, of which the remote knows nothing. */
+static __always_inline int nat_leave_error(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct flow_key flow = flow_key_from_pod(packet);
+	const struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
+	struct nat_change change;
+
+	if (!entry)
+		return VERDICT_PASS;
+	change = nat_change_out(&flow, entry);
+	if (change.old_address == change.new_address && change.old_port == change.new_port)
+		return VERDICT_PASS;
+	count_path(skb, PATH_HOST_TO_OUTSIDE);
+	if (!nat_rewrite_quotation(skb, packet, NAT_END_SOURCE, &change))
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_REWRITE_FAILED);
+	return VERDICT_PASS;
+}
+
 /* A packet that no pod sent. Of a datagram in fragments the first alone has a port to change. */
 static __always_inline int nat_check_host(struct __sk_buff *skb)
 {
@@ -203,7 +250,8 @@ static __always_inline int nat_check_host(struct __sk_buff *skb)
 	if (!pull_ipv4(skb, link_header_length) ||
 	    parse_ipv4(skb, link_header_length, skb->len, &packet) != DROP_NONE || !packet.has_flow)
 		return VERDICT_PASS;
-	return nat_leave_host(skb, &packet);
+	return packet.kind == PACKET_ICMP_ERROR ? nat_leave_error(skb, &packet)
+						: nat_leave_host(skb, &packet);
 }
 
 #endif

@@ -171,13 +171,19 @@ static __always_inline bool nat_write_quoted(struct __sk_buff *skb, const struct
 /* How much of an error is looked at: a whole TCP header that it may quote. */
 #define NAT_ERROR_LENGTH (NAT_QUOTED_TRANSPORT + sizeof(struct tcphdr))
 
-static __always_inline bool nat_rewrite_error(struct __sk_buff *skb, const struct packet *packet,
-					      enum nat_end end, const struct nat_change *change)
+/* Of an error that the host itself sends nothing else is to be translated: its source is no pod. */
+static __noinline bool nat_rewrite_quotation(struct __sk_buff *skb, const struct packet *packet,
+					     enum nat_end end, const struct nat_change *change)
 {
 	enum nat_end quoted = end == NAT_END_SOURCE ? NAT_END_DESTINATION : NAT_END_SOURCE;
 
-	return make_linear(skb, NAT_ERROR_LENGTH) &&
-	       nat_write_quoted(skb, packet, quoted, change) &&
+	return make_linear(skb, NAT_ERROR_LENGTH) && nat_write_quoted(skb, packet, quoted, change);
+}
+
+static __always_inline bool nat_rewrite_error(struct __sk_buff *skb, const struct packet *packet,
+					      enum nat_end end, const struct nat_change *change)
+{
+	return nat_rewrite_quotation(skb, packet, end, change) &&
 	       nat_write_ipv4(skb, end, change->new_address);
 }
 

@@ -131,6 +131,12 @@ static __always_inline bool parse_quoted_flow(context *ctx, __u32 offset, struct
 	return true;
 }
 
+static __always_inline bool is_icmp_error(__u8 type)
+{
+	return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED ||
+	       type == ICMP_PARAMETERPROB;
+}
+
 static __always_inline bool parse_icmp(context *ctx, __u32 offset, struct packet *packet)
 {
 	const struct icmp_header *icmp = packet_bytes(ctx, offset, sizeof(*icmp));

@@ -64,7 +64,8 @@
 	X(NAT_REWRITE_FAILED, "nat-rewrite-failed",                                                \
 	  "the kernel refused to translate the packet, or it is too short for its protocol")       \
 	X(NAT_UNKNOWN_DEVICE, "nat-unknown-device",                                                \
-	  "to the outside by a device at which no program of podlane stands yet")                  \
+	  "to the outside where no program of podlane stands yet, or by a route that "             \
+	  "encapsulates")                                                                          \
 	X(NAT_UNSUPPORTED_DEVICE, "nat-unsupported-device",                                        \
 	  "to the outside by a device whose link-layer header is neither Ethernet's nor none")
 

@@ -130,6 +130,7 @@ enum nat_device_flag {
 struct nat_device {
 	__be32 address; /* source of what is translated and leaves by the device; inner: 0 */
 	__u32 flags;	/* enum nat_device_flag, bits */
+	__u32 mtu;	/* bytes of an IP packet; inner: 0 */
 };
 
 /* What a translation's timeout depends on. */
@@ -189,7 +190,7 @@ _Static_assert(sizeof(struct nat_ports) == 4 + 4 * NAT_BLOCKS_MAX, "no implicit 
 _Static_assert(sizeof(struct nat_destination) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment_key) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment) == 16, "no implicit padding");
-_Static_assert(sizeof(struct nat_device) == 8, "no implicit padding");
+_Static_assert(sizeof(struct nat_device) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_config) == 48, "no implicit padding");
 
 #endif

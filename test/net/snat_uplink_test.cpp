@@ -67,6 +67,36 @@ private:
     std::jthread sender_;
 };
 
+// One socket's datagrams, every 20 ms, as from a port that is never given up (WireGuard, SIP).
+class LongFlow {
+public:
+    static constexpr std::uint16_t port = 5060;
+    LongFlow(const Namespace& ns, Ipv4Address to)
+        : sender_([&ns, to](const std::stop_token& stop) {
+              const Fd socket = client_socket(ns, SOCK_DGRAM, 50ms);
+              if (!connect_to(socket, {to, port})) {
+                  return;
+              }
+              while (!stop.stop_requested()) {
+                  [[maybe_unused]] const auto sent = ::send(socket.get(), "long", 4, 0);
+                  std::this_thread::sleep_for(20ms);
+              }
+          }) {}
+
+private:
+    std::jthread sender_;
+};
+
+// Its packets, from this address.
+FrameFilter long_flow_from(Ipv4Address source) {
+    return [source](const Frame& frame) {
+        constexpr std::size_t destination_port = ethernet_header + 22;
+        return packets_from(ethernet_header, source)(frame) && frame.bytes.size() > destination_port + 1 &&
+               frame.bytes[ethernet_header + 9] == IPPROTO_UDP &&
+               (frame.bytes[destination_port] << 8U | frame.bytes[destination_port + 1]) == LongFlow::port;
+    };
+}
+
 struct Settings {
     std::string name;
     std::string config;
@@ -217,7 +247,9 @@ TEST_P(SnatUplinks, MacvlanOnANic_TranslatesOnceForPodsAndHost) {
     EXPECT_EQ(drops(), "[]");
 }
 
-TEST_P(SnatUplinks, AddressOfTheDeviceThatChanges_IsTakenByNewFlows) {
+TEST_P(SnatUplinks, AddressOfTheDeviceThatChanges_IsTakenByNewFlowsAndByThoseThatNeverEnd) {
+    const LongFlow flow(pod_a().ns(), outside2_address);
+    EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(nic_address)).wait_for_frame(5s));
     TcpStream stream(pod_a().endpoint(), outside2());
     ASSERT_TRUE(wait_until([&] { return stream.received() > 1'000'000; }, 8s));
     const auto second = Ipv4Address::from_host(0xac140007);
@@ -227,7 +259,22 @@ TEST_P(SnatUplinks, AddressOfTheDeviceThatChanges_IsTakenByNewFlows) {
     ip(node(1).ns(), fmt::format("address delete {}/24 dev eth1", nic_address));
     EXPECT_TRUE(
         wait_until([&] { return exchange_tcp(pod_a().endpoint(), outside2(), 1000).client_seen_as == second; }, 5s));
+    EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(second)).wait_for_frame(5s));
     [[maybe_unused]] const auto problem = stream.stop();  // replies find its address no more
+}
+
+TEST_P(SnatUplinks, NicWithASmallerMtuThanThePods_CarriesWhatFits) {
+    // Segments are cut at eth1, and one that is too large is lost behind it. The outside knows of no limit for the pod.
+    ip(node(1).ns(), "link set eth1 mtu 1300 gso_max_segs 1");
+    ip(outside2_, "link set eth0 mtu 1300");
+    ip(outside2_, fmt::format("route replace 172.20.0.0/24 dev eth0 src {} advmss 1410", outside2_address));
+    const auto knows = [&] {
+        return node(1).agentctl({"map", "dump", "nat_address_by_device"}).out.find("1300") != std::string::npos;
+    };
+    ASSERT_TRUE(wait_until(knows, 5s));
+    const Outcome outcome = exchange_tcp(pod_a().endpoint(), outside2(), bulk_bytes);
+    EXPECT_EQ(outcome.problem, "");
+    EXPECT_EQ(outcome.client_seen_as, nic_address);
 }
 
 TEST_P(SnatUplinks, WithoutAnAgent_OldAndNewFlowsGoOn) {

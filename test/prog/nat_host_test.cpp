@@ -24,10 +24,20 @@ protected:
 };
 
 class NatHostReset : public NatTest {};
+class NatHostOverlay : public NatTest {};
 
 INSTANTIATE_TEST_SUITE_P(Protocols, NatHost,
                          testing::Values(Transport(Tcp{kept_port, 80, tcp_flag::syn}), Transport(Udp{kept_port, 4000}),
                                          Transport(Icmp{.id = kept_port, .sequence = 3})));
+
+// Outer source ports are those of RFC 7348, wherever snat.portRange lies.
+TEST_F(NatHostOverlay, EncapsulatedPacketWithAPortOfTheRange_ClaimsNothing) {
+    const Frame frame = from(forwarded(from_pod(pod("web"), n2_ip, Udp{kept_port, overlay_port, {}, std::uint16_t{0}})),
+                             n1_ip, kept_port);
+    EXPECT_TRUE(leaves_alone(underlay_out, bytes(frame)));
+    EXPECT_EQ(translations(), 0U);
+    EXPECT_EQ(claims(), 0U);
+}
 
 TEST_P(NatHost, PortOfTheRange_IsTheHostsWhenItIsFirst) {
     EXPECT_TRUE(leaves_alone(underlay_out, bytes(host_sends())));

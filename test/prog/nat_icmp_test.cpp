@@ -96,6 +96,25 @@ TEST_P(NatIcmpError, FromThePod_LeavesQuotingWhatTheOutsideSent) {
     }
 }
 
+// The host forwards what an L3 device got, or what the stack translates as well, and may have to refuse it.
+TEST_P(NatIcmpError, FromTheHost_LeavesQuotingWhatTheOutsideSent) {
+    for (const std::uint16_t port : {kept_port, far_port}) {
+        const std::uint16_t nat_port = leaves(sent(port));
+        const Frame reply = outside_sends(n1_ip, answer_to(from(sent(port), n1_ip, nat_port).transport));
+        for (const Ipv4Address host : {n1_ip, address("192.168.100.77")}) {
+            for (const Icmp& icmp : errors) {
+                Frame around = forwarded(from_pod(pod("web"), outside_ip, icmp));
+                around.ip.source = host;
+                EXPECT_TRUE(passes(underlay_out, bytes(error(around, icmp, to(reply, web_ip, port))),
+                                   bytes(error(around, icmp, reply)), PATH_HOST_TO_OUTSIDE));
+                EXPECT_TRUE(leaves_alone(underlay_out, bytes(error(around, icmp, reply)))) << "about its own";
+            }
+        }
+        EXPECT_EQ(translations(), 1U);
+        reset_node(node());
+    }
+}
+
 class NatIcmpQuotation : public NatTest {};
 
 // RFC 768: zero would say that there is none.

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "test/prog/harness/devices.h"
 #include "test/prog/harness/nat.h"
 
 // How long a translation lasts (RFC 4787, RFC 5382, RFC 5508), and what becomes of it then. Time is what the table
 // says: the tests age entries.
 namespace podlane::prog {
 namespace {
+
+class NatLifeOfAddress : public NatTest {};
 
 using std::chrono::seconds;
 
@@ -249,6 +252,23 @@ TEST_F(NatLife, Sweep_LeavesWhatIsAliveAndTakesNoMoreThanItIsTold) {
         }
     }
     EXPECT_EQ(used, 40);
+}
+
+// DHCP gave the node another address, or an egress address has moved: nothing of the flow's age is asked.
+TEST_F(NatLifeOfAddress, TranslationWhoseAddressTheNodeHasNoMore_IsRemovedWithItsClaim) {
+    const Frame sent = from_pod(pod("web"), outside_ip, Udp{kept_port, 4000});
+    EXPECT_EQ(leaves(sent), kept_port);
+    EXPECT_EQ(sweep(), 0U);
+    EXPECT_EQ(sweep(node(), address("192.168.100.77")), 0U) << "another one";
+    EXPECT_EQ(sweep(node(), n1_ip), 1U);
+    EXPECT_EQ(translations(), 0U);
+    EXPECT_EQ(claims(), 0U);
+    EXPECT_EQ(flows_of(web_ip), 0);
+    const auto renumbered = address("192.168.100.78");
+    must(map<spec::nat_address_by_device>().update(ifindex_of("eth1"),
+                                                   {.address = renumbered.wire(), .flags = 0, .mtu = 1500}));
+    const Outcome out = goes_out(sent);
+    EXPECT_TRUE(is_outcome(out, {Verdict::pass, bytes(from(forwarded(sent), renumbered, kept_port)), 0}));
 }
 
 }  // namespace

@@ -12,13 +12,20 @@ const At l3_out{Hook::to_l3_uplink, "eth1"};
 
 class NatUplink : public NatTest {
 protected:
-    static void know_device(unsigned flags) {
+    static void know_device(unsigned flags, unsigned mtu = 1500) {
         for (Node* one : {&node(), &hasty_node()}) {
-            must(map<spec::nat_address_by_device>(*one).update(ifindex_of("eth1"), {n1_ip.wire(), flags}));
+            must(map<spec::nat_address_by_device>(*one).update(ifindex_of("eth1"), {n1_ip.wire(), flags, mtu}));
         }
     }
     [[nodiscard]] static Frame syn_of(const Pod& sender) {
         return from_pod(sender, outside_ip, Tcp{kept_port, 80, tcp_flag::syn});
+    }
+    [[nodiscard]] static bool hands_over_gso(const Bytes& packet, std::uint32_t segment) {
+        At at = from_web;
+        at.gso_segs = 3;
+        at.gso_size = segment;
+        const auto outcome = node().run(at, packet);
+        return outcome.verdict == Verdict::pass && outcome.packet == packet;
     }
     // Into the hook that translates at once.
     [[nodiscard]] static testing::AssertionResult hasty_comes_to(const Frame& sent, const Outcome& expected,
@@ -85,10 +92,23 @@ TEST_F(NatUplink, PacketOfADeviceAbove_IsNotTranslatedAgain) {
     know_device(NAT_DEVICE_SHARED);
     EXPECT_TRUE(leaves_alone(uplink_out, bytes(from(forwarded(sent), n1_ip, kept_port))));
     know_device(NAT_DEVICE_SHARED | NAT_DEVICE_OWN);
-    const Outcome hosts_own = node().run(uplink_out, bytes(from(forwarded(sent), n1_ip, kept_port)));
-    EXPECT_NE(source_port(hosts_own.packet), kept_port)
-        << "the device's own address: the host's, and the pod was first";
+    const Frame with_own_address = from(forwarded(sent), n1_ip, kept_port);
+    EXPECT_TRUE(leaves_alone(uplink_out, bytes(with_own_address))) << "the macvlan may use the master's address";
+    EXPECT_TRUE(leaves_alone(uplink_out, bytes(with_own_address)));
+    EXPECT_EQ(translations(), 1U);
+    know_device(NAT_DEVICE_OWN);
+    const Outcome hosts_own = node().run(uplink_out, bytes(with_own_address));
+    EXPECT_NE(source_port(hosts_own.packet), kept_port) << "no macvlan: the host's, and the pod was first";
     node().forget_counters();
+}
+
+TEST_F(NatUplink, HostsFlowByADeviceThatIsShared_IsClaimedAllTheSame) {
+    know_device(NAT_DEVICE_SHARED | NAT_DEVICE_OWN);
+    const Frame hosts = from(forwarded(syn_of(pod("web"))), n1_ip, kept_port);
+    EXPECT_TRUE(leaves_alone(uplink_out, bytes(hosts)));
+    EXPECT_TRUE(leaves_alone(uplink_out, bytes(hosts)));
+    EXPECT_EQ(translations(), 1U);
+    EXPECT_NE(leaves(syn_of(pod("web"))), kept_port);
 }
 
 TEST_F(NatUplink, DeviceWithoutOurHook_IsNoWayOut) {
@@ -105,6 +125,52 @@ TEST_F(NatUplink, DeviceWithoutOurHook_IsNoWayOut) {
         EXPECT_TRUE(drops(from_web, bytes(sent), DROP_NAT_UNKNOWN_DEVICE));
         EXPECT_TRUE(hasty_comes_to(sent, {Verdict::drop, bytes(sent), 0}, counter));
     }
+}
+
+// The stack could take neither way's packets to our hook: that of the one has no entry, and the other's is no IPv4
+// there.
+TEST_F(NatUplink, WayByAnIpv6NextHopOrWithAnEnvelope_IsNoneWithoutAHookOfOurs) {
+    static const bool routed = [] {
+        must(
+            run_ip("route add 198.51.100.0/25 via inet6 fe80::1 dev eth1 onlink\n"
+                   "neighbour add fe80::1 lladdr 52:54:00:00:00:fe dev eth1 nud permanent\n"
+                   "route add 198.51.100.128/25 encap ip id 7 dst 192.168.100.254 dev eth1\n"));
+        return true;
+    }();
+    static_cast<void>(routed);
+    const auto syn_to = [](const char* remote) {
+        return from_pod(pod("web"), address(remote), Tcp{kept_port, 80, tcp_flag::syn});
+    };
+    const Frame enveloped = syn_to("198.51.100.130");
+    EXPECT_TRUE(drops(from_web, bytes(enveloped), DROP_NAT_UNKNOWN_DEVICE));
+    EXPECT_TRUE(hasty_comes_to(enveloped, {Verdict::drop, bytes(enveloped), 0},
+                               counter_of(DROP_NAT_UNKNOWN_DEVICE, DIRECTION_FROM_POD)));
+    const Frame by_ipv6 = syn_to("198.51.100.7");
+    EXPECT_TRUE(hands_over(from_web, bytes(by_ipv6), HANDOVER_OUTSIDE));
+    EXPECT_TRUE(
+        hasty_comes_to(by_ipv6, {Verdict::pass, bytes(by_ipv6), 0}, counter_of(HANDOVER_OUTSIDE, DIRECTION_FROM_POD)));
+    for (Node* one : {&node(), &hasty_node()}) {
+        must(map<spec::nat_address_by_device>(*one).erase(ifindex_of("eth1")));
+    }
+    EXPECT_TRUE(drops(from_web, bytes(by_ipv6), DROP_NAT_UNKNOWN_DEVICE));
+    EXPECT_TRUE(hasty_comes_to(by_ipv6, {Verdict::drop, bytes(by_ipv6), 0},
+                               counter_of(DROP_NAT_UNKNOWN_DEVICE, DIRECTION_FROM_POD)));
+}
+
+// What the kernel's look-up does not see before Linux 5.12.
+TEST_F(NatUplink, SegmentThatIsTooLargeForTheDevice_IsLeftToTheStackToAnswer) {
+    const auto segment_of = [](std::size_t length) {
+        Frame frame = from_pod(pod("web"), outside_ip, Tcp{kept_port, 80}, length - 40);
+        frame.ip.ttl = 64;
+        return frame;
+    };
+    leaves(syn_of(pod("web")));
+    know_device(0, 1400);
+    EXPECT_TRUE(hands_over(from_web, bytes(segment_of(1401)), HANDOVER_TOO_BIG));
+    EXPECT_EQ(node().run(from_web, bytes(segment_of(1400))).verdict, Verdict::redirect);
+    EXPECT_TRUE(hands_over_gso(bytes(segment_of(3000)), 1361));
+    EXPECT_FALSE(hands_over_gso(bytes(segment_of(3000)), 1360));
+    node().forget_counters();
 }
 
 TEST_F(NatUplink, FlowWithATranslation_IsDroppedToo_WhereNoHookStands) {

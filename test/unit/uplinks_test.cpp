@@ -87,6 +87,13 @@ TEST_F(UplinksTest, EveryDeviceARouteMayUse_IsOneButThoseOfAMasterAndLoopback) {
     EXPECT_EQ(by_name, expected);
 }
 
+TEST_F(UplinksTest, MtuOfADevice_StandsBesideItsAddress) {
+    Link nic = ethernet(3, "eth1");
+    nic.mtu = 1400;
+    uplinks_.choose({ethernet(2, "eth0"), nic}, {});
+    EXPECT_EQ(devices_for({}).at(3).mtu, 1400U);
+}
+
 TEST_F(UplinksTest, MacvlanOfAnotherNamespace_SharesNothingHere) {
     Link upper = standing_on(3, ethernet(9, "mv0", "macvlan"));
     upper.link_netnsid = 4;
@@ -156,6 +163,9 @@ TEST_F(UplinksTest, PassIsDueForDevicesThatComeGoOrChangeTheirMaster) {
     Link up = changed(3);
     up.flags |= IFF_UP;
     EXPECT_FALSE(uplinks_.concerns({Change::present, up}));
+    Link smaller = changed(3);
+    smaller.mtu = 1400;
+    EXPECT_TRUE(uplinks_.concerns({Change::present, smaller}));
     EXPECT_FALSE(uplinks_.concerns({Change::present, changed(5)}));
     EXPECT_FALSE(uplinks_.concerns({Change::gone, ethernet(20, "eth9")}));
     EXPECT_FALSE(Uplinks().concerns({Change::present, changed(3)}));

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <numeric>
 
@@ -149,7 +150,7 @@ void NatTest::reset_node(Node& of) {
     std::iota(pages.begin(), pages.end(), 0U);
     must(map<spec::nat_given_ports>(of).update_all(pages, std::vector<nat_port_page>(pages.size())));
     must(map<spec::nat_address_by_device>(of).update(ifindex_of(underlay_device("n1")),
-                                                     {.address = n1_ip.wire(), .flags = 0}));
+                                                     {.address = n1_ip.wire(), .flags = 0, .mtu = 1500}));
 }
 
 void NatTest::SetUp() {
@@ -230,12 +231,14 @@ std::int64_t NatTest::flows_of(Ipv4Address pod) {
     return flows ? flows->flows : 0;
 }
 
-std::size_t NatTest::sweep(Node& of) {
+std::size_t NatTest::sweep(Node& of, std::optional<Ipv4Address> lost) {
     constexpr std::size_t most_at_once = NAT_SWEEP_MAX;
     const auto entries = must(map<spec::nat_by_flow>(of).entries());
     std::size_t removed = 0;
     for (std::size_t done = 0; done < entries.size(); done += most_at_once) {
         Bytes keys(14);
+        const auto address = lost ? lost->wire() : 0;
+        std::memcpy(keys.data(), &address, sizeof(address));
         for (std::size_t i = done; i < std::min(done + most_at_once, entries.size()); ++i) {
             const auto key = std::as_bytes(std::span(&entries[i].first, 1));
             for (const std::byte byte : key) {

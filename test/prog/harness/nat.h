@@ -80,8 +80,8 @@ protected:
     [[nodiscard]] static std::size_t translations();
     [[nodiscard]] static std::size_t claims();
     [[nodiscard]] static std::int64_t flows_of(Ipv4Address pod);
-    // Runs nat_sweep over every entry; returns how many it removed.
-    static std::size_t sweep(Node& of = node());
+    // Runs nat_sweep over every entry; returns how many it removed. `lost`: an address that the node has no more.
+    static std::size_t sweep(Node& of = node(), std::optional<Ipv4Address> lost = {});
     // No flows, no translations; counters at zero.
     static void reset_node(Node& of);
 };
