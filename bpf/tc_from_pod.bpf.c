@@ -197,7 +197,7 @@ static __always_inline struct nat_entry *find_translation(const struct packet *p
 
 	if (!config.nat.enabled || !nat_is_plain(packet))
 		return NULL;
-	entry = bpf_map_lookup_elem(&nat_by_flow, sender);
+	entry = nat_find_own(packet, sender);
 	if (!entry || likely(nat_is_alive(sender, entry, bpf_ktime_get_ns())))
 		return entry;
 	kind = find_destination(packet->destination).kind;

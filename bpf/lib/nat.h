@@ -128,6 +128,14 @@ static __always_inline bool nat_is_wanted(const struct pod_endpoint *pod,
 	return kind != DESTINATION_UNTRANSLATED && !(pod->flags & POD_FLAG_NO_SNAT);
 }
 
+/* The translation of the flow that a pod's packet is of. An ICMP error names the flow in what it
+ * quotes, and a pod can quote what it likes: another pod's is none of its. */
+static __always_inline struct nat_entry *nat_find_own(const struct packet *packet,
+						      const struct flow_key *flow)
+{
+	return packet->source == flow->pod_address ? bpf_map_lookup_elem(&nat_by_flow, flow) : NULL;
+}
+
 /* Whether a pod's packet is of a flow that is translated, whatever the configuration wants by now:
  * with another address the remote would not know it any more. */
 static __always_inline bool nat_is_kept(const struct packet *packet)
@@ -137,7 +145,7 @@ static __always_inline bool nat_is_kept(const struct packet *packet)
 
 	if (!packet->has_flow)
 		return nat_find_fragment(packet);
-	entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
+	entry = nat_find_own(packet, &flow);
 	return entry && nat_is_alive(&flow, entry, bpf_ktime_get_ns());
 }
 

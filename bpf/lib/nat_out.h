@@ -57,7 +57,7 @@ static __always_inline int nat_leave_flow(struct __sk_buff *skb, const struct pa
 {
 	struct flow_key flow = flow_key_from_pod(packet);
 	struct nat_request request = nat_request_for(&flow);
-	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
+	struct nat_entry *entry = nat_find_own(packet, &flow);
 	enum drop_reason drop;
 
 	if (entry) {
