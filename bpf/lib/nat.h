@@ -20,27 +20,6 @@ static __always_inline struct nat_request nat_request_for(const struct flow_key 
 	return request;
 }
 
-/* What of a packet without a translation may not begin one. A RST ends, and so opens nothing. */
-static __always_inline enum drop_reason nat_check_opening(const struct packet *packet)
-{
-	switch (packet->flow.protocol) {
-	case IPPROTO_TCP:
-		if (packet->kind == PACKET_ICMP_ERROR || (packet->tcp_flags & TCP_RST) ||
-		    (packet->kind != PACKET_OPENING && (packet->tcp_flags & TCP_SYN)))
-			return DROP_NAT_NOT_OPENED;
-		return DROP_NONE;
-	case IPPROTO_UDP:
-	case IPPROTO_SCTP:
-		return packet->kind == PACKET_ICMP_ERROR ? DROP_NAT_NOT_OPENED : DROP_NONE;
-	case IPPROTO_ICMP:
-		if (packet->kind == PACKET_DATAGRAM)
-			return DROP_NAT_UNSUPPORTED_PROTOCOL;
-		return packet->kind == PACKET_OPENING ? DROP_NONE : DROP_NAT_NOT_OPENED;
-	default:
-		return DROP_NAT_UNSUPPORTED_PROTOCOL;
-	}
-}
-
 static __always_inline const struct nat_device *nat_find_device(__u32 ifindex)
 {
 	return bpf_map_lookup_elem(&nat_address_by_device, &ifindex);

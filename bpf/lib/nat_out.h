@@ -115,9 +115,12 @@ static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 static __always_inline int nat_refuse_host(struct __sk_buff *skb, struct nat_request *request,
 					   enum drop_reason drop)
 {
+	const struct nat_claim *claim;
+
 	request->reply.nat_address = request->flow.pod_address;
 	request->reply.nat_port = request->flow.pod_port;
-	if (!bpf_map_lookup_elem(&nat_by_reply, &request->reply))
+	claim = bpf_map_lookup_elem(&nat_by_reply, &request->reply);
+	if (!claim || same_flow(&claim->flow, &request->flow))
 		return VERDICT_PASS;
 	return drop_packet(skb, DIRECTION_TO_UNDERLAY, drop);
 }
