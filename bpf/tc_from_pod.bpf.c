@@ -124,6 +124,19 @@ static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct pa
 	return hand_over(skb, DIRECTION_FROM_POD, handover);
 }
 
+/* Through the stack, of a flow that has a translation: the gate goes by that, and asks only of a SYN
+ * whether the stack translates the flow now. */
+static __always_inline int leave_translated(struct __sk_buff *skb, const struct packet *packet,
+					    const struct flow_key *sender,
+					    enum handover_reason handover)
+{
+	if (nat_leaves_unwatched(skb, packet))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_UNKNOWN_DEVICE);
+	if (packet->kind == PACKET_OPENING && packet->protocol == IPPROTO_TCP)
+		set_awaited(sender, FLOW_PENDING_FROM_POD);
+	return hand_over(skb, DIRECTION_FROM_POD, handover);
+}
+
 /* Through the stack, to be translated where it leaves. */
 static __always_inline int leave_to_gate(struct __sk_buff *skb, const struct packet *packet,
 					 const struct flow_key *sender)
@@ -159,7 +172,7 @@ static __always_inline int send_translated(struct __sk_buff *skb, const struct p
 	else if (!nat_recall_way(entry, packet, now, &way))
 		handover = nat_find_way_of(skb, packet, entry, now, &way);
 	if (handover != HANDOVER_NONE)
-		return leave_otherwise(skb, packet, sender, handover);
+		return leave_translated(skb, packet, sender, handover);
 	drop = nat_revive(sender, packet, entry, now);
 	if (drop != DROP_NONE)
 		return drop_packet(skb, DIRECTION_FROM_POD, drop);

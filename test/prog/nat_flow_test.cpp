@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <netinet/in.h>
-
 #include <chrono>
 #include <cstdint>
 
@@ -221,58 +219,6 @@ TEST_P(NatFlow, PacketThatNeedsTheStack_IsHandedOverAlthoughItsFlowIsTranslated)
     EXPECT_TRUE(hands_over(from_web, bytes(nowhere), HANDOVER_OUTSIDE));
     EXPECT_TRUE(comes_to(hasty_node(), from_web, bytes(nowhere), {Verdict::pass, bytes(nowhere), 0},
                          once(counter_of(HANDOVER_OUTSIDE, DIRECTION_FROM_POD), bytes(nowhere))));
-}
-
-class NatAnswer : public NatTest {};
-
-// Of a NodePort with externalTrafficPolicy Local, as an example.
-TEST_F(NatAnswer, DatagramOfAFlowThatCameInThroughTheStack_GoesBackThereWhateverIsKnown) {
-    const Bytes packet = bytes(from_pod(pod("web"), outside_ip, Udp{8080, 4000}));
-    hasty_node().set_flow({IPPROTO_UDP, web_ip, 8080, outside_ip, 4000}, FLOW_OWNER_STACK);
-    EXPECT_TRUE(comes_to(hasty_node(), from_web, packet, {Verdict::pass, packet, 0},
-                         once(counter_of(HANDOVER_OUTSIDE, DIRECTION_FROM_POD), packet)));
-    EXPECT_EQ(must(map<spec::nat_by_flow>(hasty_node()).entries()).size(), 0U);
-}
-
-// peer:5060 -> node:5060, a hostPort, and the pod has sent from 5060 to peer:5060 before, with a port of its own.
-TEST_F(NatAnswer, DatagramOfATranslatedFlowThatNowComesInThroughTheStack_GoesBackThere) {
-    const Frame sent = from_pod(pod("web"), outside_ip, Udp{5060, 5060});
-    const std::uint16_t nat_port = leaves(sent);
-    const Frame reply = outside_sends(n1_ip, answer_to(from(sent, n1_ip, nat_port).transport));
-    const Frame seen = to(reply, web_ip, 5060);
-    EXPECT_TRUE(redirects(underlay_in, bytes(reply), bytes(delivered(seen, pod("web"))), PATH_OUTSIDE_TO_POD));
-    EXPECT_TRUE(leaves_alone(to_web, bytes(delivered(seen, pod("web")))));
-    EXPECT_EQ(entry_of(sent)->flags, NAT_FLAG_STACK);
-    EXPECT_TRUE(hands_over(from_web, bytes(sent), HANDOVER_OUTSIDE));
-    // Where conntrack knows nothing of it, the translation holds, and the stack sees both directions.
-    EXPECT_EQ(leaves(sent), nat_port);
-    EXPECT_TRUE(passes(underlay_in, bytes(reply), bytes(seen), PATH_OUTSIDE_TO_STACK));
-}
-
-TEST_F(NatAnswer, DatagramWhoseOwnerWasEvicted_GoesBackThroughTheStackFromTheNextQuestionOn) {
-    const Frame answer = from_pod(pod("web"), outside_ip, Udp{8080, 4000});
-    Node& node = hasty_node();
-    const auto handled = [&](const At& at, const Frame& frame) {
-        const Verdict verdict = node.run(at, bytes(frame)).verdict;
-        node.forget_counters();
-        return verdict;
-    };
-    EXPECT_EQ(handled(from_web, answer), Verdict::redirect) << "taken for a new flow's";
-    EXPECT_EQ(handled(to_web, outside_sends(web_ip, Udp{4000, 8080})), Verdict::pass);
-    EXPECT_EQ(handled(from_web, answer), Verdict::pass);
-    EXPECT_EQ(must(map<spec::nat_by_flow>(node).lookup(flow_of(answer)))->flags, NAT_FLAG_STACK);
-}
-
-TEST_F(NatAnswer, PacketsFromTheStackOfWhatIsNotItsOwn_LeaveTheTranslationAlone) {
-    const Frame sent = from_pod(pod("web"), outside_ip, Udp{kept_port, 4000});
-    leaves(sent);
-    node().set_flow({IPPROTO_UDP, web_ip, kept_port, outside_ip, 4000}, FLOW_OWNER_UNDECIDED, FLOW_PENDING_TO_POD);
-    EXPECT_TRUE(leaves_alone(to_web, bytes(outside_sends(web_ip, Udp{4000, kept_port})))) << "went up unchanged";
-    EXPECT_EQ(entry_of(sent)->flags, 0);
-    const Frame connection = from_pod(pod("web"), outside_ip, Tcp{kept_port, 80, tcp_flag::syn});
-    leaves(connection);
-    EXPECT_TRUE(leaves_alone(to_web, bytes(outside_sends(web_ip, Tcp{80, kept_port}))));
-    EXPECT_EQ(entry_of(connection)->flags, 0);
 }
 
 class NatGso : public NatTest {};
