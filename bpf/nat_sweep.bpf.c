@@ -11,26 +11,40 @@
 #include "bpf/lib/nat_claim.h"
 
 #define NAT_SWEEP_MAX 64
+#define ENOENT	      2
 
-/* Takes the tuple away from the flow, so that nobody brings the flow back or takes it over. The
- * claim of a flow whose tuple is another's by now is not touched. */
-static __always_inline bool give_up_claim(const struct flow_key *flow,
-					  const struct nat_entry *entry,
-					  const struct nat_reply_key *reply, __u64 now)
+/* Takes the tuple away from the flow, so that nobody brings the flow back or takes it over, and
+ * nobody the claim before we remove it, however long that takes. The claim of a flow whose tuple is
+ * another's by now is not touched. */
+static __always_inline bool give_up_claim(struct nat_claim *claim, const struct flow_key *flow,
+					  const struct nat_entry *entry, __u64 now)
 {
-	struct nat_claim *claim = bpf_map_lookup_elem(&nat_by_reply, reply);
 	bool ours = false;
 
-	if (!claim)
-		return true;
 	bpf_spin_lock(&claim->lock);
 	if (same_flow(&claim->flow, flow) && nat_is_expired(flow, entry, now)) {
 		claim->flow = (struct flow_key){};
-		claim->since = now; /* nobody takes it over while we remove it */
 		ours = true;
 	}
 	bpf_spin_unlock(&claim->lock);
 	return ours;
+}
+
+/* Removes a claim that was given up. Should that fail, it gets its flow back, which has no entry by
+ * now, and is taken over in time. */
+static __always_inline void remove_claim(struct nat_claim *claim, const struct nat_reply_key *reply,
+					 const struct flow_key *flow, __u64 now)
+{
+	int error = bpf_map_delete_elem(&nat_by_reply, reply);
+
+	if (!error)
+		nat_count_port(reply, -1);
+	if (!error || error == -ENOENT)
+		return;
+	bpf_spin_lock(&claim->lock);
+	claim->flow = *flow;
+	claim->since = now;
+	bpf_spin_unlock(&claim->lock);
 }
 
 static __always_inline int sweep_flow(const struct flow_key *flow)
@@ -38,16 +52,18 @@ static __always_inline int sweep_flow(const struct flow_key *flow)
 	struct nat_reply_key reply = nat_reply_of(flow);
 	__u64 now = bpf_ktime_get_ns();
 	const struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, flow);
+	struct nat_claim *claim;
 
 	if (!entry || !nat_is_expired(flow, entry, now))
 		return 0;
 	reply.nat_address = entry->nat_address;
 	reply.nat_port = entry->nat_port;
-	if (!give_up_claim(flow, entry, &reply, now))
+	claim = bpf_map_lookup_elem(&nat_by_reply, &reply);
+	if (claim && !give_up_claim(claim, flow, entry, now))
 		return 0;
 	nat_remove_flow(flow);
-	if (!bpf_map_delete_elem(&nat_by_reply, &reply))
-		nat_count_port(&reply, -1);
+	if (claim)
+		remove_claim(claim, &reply, flow, now);
 	return 1;
 }
 

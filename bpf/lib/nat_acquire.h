@@ -34,6 +34,12 @@ static __always_inline bool nat_may_take(const struct nat_request *request,
 	       (request->in_need && nat_is_dispensable(holder, entry, request->now));
 }
 
+/* nat_sweep is about to remove the claim, and nobody else touches it. */
+static __always_inline bool nat_is_given_up(const struct flow_key *holder)
+{
+	return !holder->pod_address;
+}
+
 /* Takes the tuple over when the flow that has it is over, or when it was left behind. */
 static __noinline enum nat_try nat_take_over(struct nat_request *request)
 {
@@ -47,6 +53,8 @@ static __noinline enum nat_try nat_take_over(struct nat_request *request)
 		return NAT_TRY_BUSY;
 	holder = claim->flow;
 	since = claim->since;
+	if (nat_is_given_up(&holder))
+		return NAT_TRY_BUSY;
 	if (same_flow(&holder, &request->flow)) {
 		request->adopted = 1;
 		return NAT_TRY_WON;
