@@ -5,8 +5,8 @@
  *   ARP for the gateway          answered here
  *   to a pod of this node        redirected into that pod
  *   to another node or its pods  out of the underlay: encapsulated, or as it is to a direct peer
- *   to the outside               translated and sent, once the flow is known to be none of the
- * stack's anything else                the host's stack
+ *   to the outside               translated and sent, once known to be none of the stack's flows
+ *   anything else                the host's stack
  */
 #include "bpf/lib/arp.h"
 #include "bpf/lib/deliver.h"
@@ -124,8 +124,8 @@ static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct pa
 	return hand_over(skb, DIRECTION_FROM_POD, handover);
 }
 
-/* Through the stack, of a flow that has a translation: the gate goes by that, and asks only of a SYN
- * whether the stack translates the flow now. */
+/* Through the stack, of a flow that has a translation: the gate goes by that, and asks only of a
+ * SYN whether the stack translates the flow now. */
 static __always_inline int leave_translated(struct __sk_buff *skb, const struct packet *packet,
 					    const struct flow_key *sender,
 					    enum handover_reason handover)

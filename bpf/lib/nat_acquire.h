@@ -8,8 +8,9 @@
 
 /*
  * The request that this CPU works on. Functions that are verified by themselves (the global ones:
- * a loop around them would be too long otherwise) can be given no pointer before Linux 5.12. No
- * other program of ours runs on the CPU meanwhile.
+ * a loop around them would be too long otherwise) can be given no pointer before Linux 5.12. Hooks
+ * do not interrupt each other, since softirqs are off where they run. They can interrupt what
+ * BPF_PROG_TEST_RUN runs: nat_sweep has no request.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
