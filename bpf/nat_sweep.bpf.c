@@ -13,34 +13,49 @@
 #include "bpf/lib/nat_claim.h"
 #include "maps/schema/nat_sweep.h"
 
+#define ENOENT 2
+
 static __always_inline bool is_over(const struct flow_key *flow, const struct nat_entry *entry,
-				    __be32 lost_address)
+				    __be32 lost_address, __u64 now)
 {
 	return (lost_address && entry->nat_address == lost_address) ||
-	       nat_is_expired(flow, entry, bpf_ktime_get_ns());
+	       nat_is_expired(flow, entry, now);
 }
 
-/* Takes the tuple away from the flow, so that nobody brings the flow back or takes it over. The
- * claim of a flow whose tuple is another's by now is not touched. */
-static __always_inline bool give_up_claim(const struct flow_key *flow,
-					  const struct nat_entry *entry,
-					  const struct nat_reply_key *reply, __be32 lost_address)
+/* Takes the tuple away from the flow, so that nobody brings the flow back or takes it over, and
+ * nobody the claim before we remove it, however long that takes. The claim of a flow whose tuple is
+ * another's by now is not touched. */
+static __always_inline bool give_up_claim(struct nat_claim *claim, const struct flow_key *flow,
+					  const struct nat_entry *entry, __be32 lost_address)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct nat_claim *claim = bpf_map_lookup_elem(&nat_by_reply, reply);
-	bool lost = lost_address && entry->nat_address == lost_address;
 	bool ours = false;
 
-	if (!claim)
-		return true;
 	bpf_spin_lock(&claim->lock);
-	if (same_flow(&claim->flow, flow) && (lost || nat_is_expired(flow, entry, now))) {
+	if (same_flow(&claim->flow, flow) && is_over(flow, entry, lost_address, now)) {
 		claim->flow = (struct flow_key){};
-		claim->since = now; /* nobody takes it over while we remove it */
 		ours = true;
 	}
 	bpf_spin_unlock(&claim->lock);
 	return ours;
+}
+
+/* Removes a claim that was given up. Should that fail, it gets its flow back, which has no entry by
+ * now, and is taken over in time. */
+static __always_inline void remove_claim(struct nat_claim *claim, const struct nat_reply_key *reply,
+					 const struct flow_key *flow)
+{
+	__u64 now = bpf_ktime_get_ns();
+	int error = bpf_map_delete_elem(&nat_by_reply, reply);
+
+	if (!error)
+		nat_count_port(reply, -1);
+	if (!error || error == -ENOENT)
+		return;
+	bpf_spin_lock(&claim->lock);
+	claim->flow = *flow;
+	claim->since = now;
+	bpf_spin_unlock(&claim->lock);
 }
 
 /* Without a range nothing is counted, so that what was is wrong as soon as it has one again. */
@@ -55,16 +70,18 @@ static __always_inline int sweep_flow(const struct flow_key *flow, __be32 lost_a
 {
 	struct nat_reply_key reply = nat_reply_of(flow);
 	const struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, flow);
+	struct nat_claim *claim;
 
-	if (!entry || !is_over(flow, entry, lost_address))
+	if (!entry || !is_over(flow, entry, lost_address, bpf_ktime_get_ns()))
 		return 0;
 	reply.nat_address = entry->nat_address;
 	reply.nat_port = entry->nat_port;
-	if (!give_up_claim(flow, entry, &reply, lost_address))
+	claim = bpf_map_lookup_elem(&nat_by_reply, &reply);
+	if (claim && !give_up_claim(claim, flow, entry, lost_address))
 		return 0;
 	nat_remove_flow(flow);
-	if (!bpf_map_delete_elem(&nat_by_reply, &reply))
-		nat_count_port(&reply, -1);
+	if (claim)
+		remove_claim(claim, &reply, flow);
 	if (!config.nat.enabled)
 		forget_ports_towards(&reply);
 	return 1;

@@ -5,8 +5,8 @@
  *   ARP for the gateway          answered here
  *   to a pod of this node        redirected into that pod
  *   to another node or its pods  out of the underlay: encapsulated, or as it is to a direct peer
- *   to the outside               translated and sent, once the flow is known to be none of the
- * stack's anything else                the host's stack
+ *   to the outside               translated and sent, once known to be none of the stack's flows
+ *   anything else                the host's stack
  */
 #include "bpf/lib/arp.h"
 #include "bpf/lib/deliver.h"
@@ -124,6 +124,19 @@ static __always_inline int leave_to_stack(struct __sk_buff *skb, const struct pa
 	return hand_over(skb, DIRECTION_FROM_POD, handover);
 }
 
+/* Through the stack, of a flow that has a translation: the gate goes by that, and asks only of a
+ * SYN whether the stack translates the flow now. */
+static __always_inline int leave_translated(struct __sk_buff *skb, const struct packet *packet,
+					    const struct flow_key *sender,
+					    enum handover_reason handover)
+{
+	if (nat_leaves_unwatched(skb, packet))
+		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_UNKNOWN_DEVICE);
+	if (packet->kind == PACKET_OPENING && packet->protocol == IPPROTO_TCP)
+		set_awaited(sender, FLOW_PENDING_FROM_POD);
+	return hand_over(skb, DIRECTION_FROM_POD, handover);
+}
+
 /* Through the stack, to be translated where it leaves. */
 static __always_inline int leave_to_gate(struct __sk_buff *skb, const struct packet *packet,
 					 const struct flow_key *sender)
@@ -159,7 +172,7 @@ static __always_inline int send_translated(struct __sk_buff *skb, const struct p
 	else if (!nat_recall_way(entry, packet, now, &way))
 		handover = nat_find_way_of(skb, packet, entry, now, &way);
 	if (handover != HANDOVER_NONE)
-		return leave_otherwise(skb, packet, sender, handover);
+		return leave_translated(skb, packet, sender, handover);
 	drop = nat_revive(sender, packet, entry, now);
 	if (drop != DROP_NONE)
 		return drop_packet(skb, DIRECTION_FROM_POD, drop);
@@ -199,7 +212,7 @@ static __always_inline struct nat_entry *find_translation(const struct packet *p
 
 	if (!config.nat.enabled || !nat_is_plain(packet))
 		return NULL;
-	entry = bpf_map_lookup_elem(&nat_by_flow, sender);
+	entry = nat_find_own(packet, sender);
 	if (!entry || likely(nat_is_alive(sender, entry, bpf_ktime_get_ns())))
 		return entry;
 	kind = find_destination(packet->destination).kind;

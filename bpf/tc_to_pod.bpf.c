@@ -25,6 +25,27 @@ static __always_inline bool came_unchanged_from_local_pod(const struct packet *p
 	return true;
 }
 
+/*
+ * A datagram of a flow that came in through the stack and has a translation as well: one the pod
+ * opened with the same ports, or one that its answer got when the owner's entry was evicted. The
+ * answers must see the stack first, or they leave by the wrong port.
+ */
+static __always_inline void yield_translation(const struct packet *packet,
+					      const struct flow_key *receiver)
+{
+	const struct flow_entry *known;
+	struct nat_entry *translation;
+
+	if (!config.nat.enabled || packet->kind != PACKET_DATAGRAM)
+		return;
+	translation = bpf_map_lookup_elem(&nat_by_flow, receiver);
+	if (!translation || translation->flags & NAT_FLAG_STACK)
+		return;
+	known = bpf_map_lookup_elem(&flow_owners, receiver);
+	if (known && known->owner == FLOW_OWNER_STACK)
+		translation->flags |= NAT_FLAG_STACK;
+}
+
 SEC("tc/egress")
 int to_pod(struct __sk_buff *skb)
 {
@@ -37,10 +58,12 @@ int to_pod(struct __sk_buff *skb)
 		return VERDICT_PASS;
 
 	receiver = flow_key_to_pod(&packet);
-	if (came_unchanged_from_local_pod(&packet))
+	if (came_unchanged_from_local_pod(&packet)) {
 		set_owner(&receiver, FLOW_OWNER_FAST);
-	else
-		learn_from_stack(&packet, &receiver, FLOW_PENDING_TO_POD);
+		return VERDICT_PASS;
+	}
+	learn_from_stack(&packet, &receiver, FLOW_PENDING_TO_POD);
+	yield_translation(&packet, &receiver);
 	return VERDICT_PASS;
 }
 

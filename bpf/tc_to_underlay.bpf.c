@@ -4,8 +4,9 @@
  * twice: for devices with an Ethernet header, and for those without one.
  *
  *   the fast path's              passed on; only its mark is taken off
- *   the node's own               passed on, untouched; everything that is encapsulated among it.
- * One that would use the tuple of a pod's translation gets another port a pod's, out of the stack
+ *   the node's own               passed on, untouched; everything that is encapsulated among it
+ *     with a pod's tuple         gets another port
+ *   a pod's, out of the stack
  *     to a direct peer           passed on; a flow that leaves as it came is learned to be ours
  *     to any other node          sent into the overlay: it travels encapsulated
  *     to the outside             translated; passed on as it is where the configuration says so

@@ -109,10 +109,10 @@ check_flow(const struct packet *packet, const struct flow_key *key, enum flow_pe
 
 /*
  * Learns from a packet that leaves the stack with the tuple `key`: ours when it is the packet that
- * was handed up
- * (`pending` bit set: unchanged), otherwise the stack made or translated it, and its replies belong
- * there. A flow that is ours stays so for late segments and for fragments of it, which go up the
- * stack whoever owns the flow, but a whole datagram from the stack shows that we were wrong.
+ * was handed up (`pending` bit set: unchanged), otherwise the stack made or translated it, and its
+ * replies belong there. A flow that is ours stays so for late segments and for fragments of it,
+ * which go up the stack whoever owns the flow, but a whole datagram from the stack shows that we
+ * were wrong.
  */
 static __always_inline void learn_from_stack(const struct packet *packet,
 					     const struct flow_key *key, enum flow_pending pending)

@@ -24,27 +24,6 @@ static __always_inline struct nat_request *nat_request_for(const struct flow_key
 	return request;
 }
 
-/* What of a packet without a translation may not begin one. A RST ends, and so opens nothing. */
-static __always_inline enum drop_reason nat_check_opening(const struct packet *packet)
-{
-	switch (packet->flow.protocol) {
-	case IPPROTO_TCP:
-		if (packet->kind == PACKET_ICMP_ERROR || (packet->tcp_flags & TCP_RST) ||
-		    (packet->kind != PACKET_OPENING && (packet->tcp_flags & TCP_SYN)))
-			return DROP_NAT_NOT_OPENED;
-		return DROP_NONE;
-	case IPPROTO_UDP:
-	case IPPROTO_SCTP:
-		return packet->kind == PACKET_ICMP_ERROR ? DROP_NAT_NOT_OPENED : DROP_NONE;
-	case IPPROTO_ICMP:
-		if (packet->kind == PACKET_DATAGRAM)
-			return DROP_NAT_UNSUPPORTED_PROTOCOL;
-		return packet->kind == PACKET_OPENING ? DROP_NONE : DROP_NAT_NOT_OPENED;
-	default:
-		return DROP_NAT_UNSUPPORTED_PROTOCOL;
-	}
-}
-
 static __always_inline const struct nat_device *nat_find_device(__u32 ifindex)
 {
 	return bpf_map_lookup_elem(&nat_address_by_device, &ifindex);
@@ -140,6 +119,14 @@ static __always_inline bool nat_is_wanted(const struct pod_endpoint *pod,
 	return kind != DESTINATION_UNTRANSLATED && !(pod->flags & POD_FLAG_NO_SNAT);
 }
 
+/* The translation of the flow that a pod's packet is of. An ICMP error names the flow in what it
+ * quotes, and a pod can quote what it likes: another pod's is none of its. */
+static __always_inline struct nat_entry *nat_find_own(const struct packet *packet,
+						      const struct flow_key *flow)
+{
+	return packet->source == flow->pod_address ? bpf_map_lookup_elem(&nat_by_flow, flow) : NULL;
+}
+
 /* Whether a pod's packet is of a flow that is translated, whatever the configuration wants by now:
  * with another address the remote would not know it any more. */
 static __always_inline bool nat_is_kept(const struct packet *packet)
@@ -149,7 +136,7 @@ static __always_inline bool nat_is_kept(const struct packet *packet)
 
 	if (!packet->has_flow)
 		return nat_find_fragment(packet);
-	entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
+	entry = nat_find_own(packet, &flow);
 	return entry && nat_is_alive(&flow, entry, bpf_ktime_get_ns());
 }
 

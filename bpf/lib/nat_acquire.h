@@ -8,8 +8,9 @@
 
 /*
  * The request that this CPU works on. Functions that are verified by themselves (the global ones:
- * a loop around them would be too long otherwise) can be given no pointer before Linux 5.12. No
- * other program of ours runs on the CPU meanwhile.
+ * a loop around them would be too long otherwise) can be given no pointer before Linux 5.12. Hooks
+ * do not interrupt each other, since softirqs are off where they run. They can interrupt what
+ * BPF_PROG_TEST_RUN runs: nat_sweep has no request.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -34,6 +35,12 @@ static __always_inline bool nat_may_take(const struct nat_request *request,
 	       (request->in_need && nat_is_dispensable(holder, entry, request->now));
 }
 
+/* nat_sweep is about to remove the claim, and nobody else touches it. */
+static __always_inline bool nat_is_given_up(const struct flow_key *holder)
+{
+	return !holder->pod_address;
+}
+
 /* Takes the tuple over when the flow that has it is over, or when it was left behind. */
 static __noinline enum nat_try nat_take_over(struct nat_request *request)
 {
@@ -47,6 +54,8 @@ static __noinline enum nat_try nat_take_over(struct nat_request *request)
 		return NAT_TRY_BUSY;
 	holder = claim->flow;
 	since = claim->since;
+	if (nat_is_given_up(&holder))
+		return NAT_TRY_BUSY;
 	if (same_flow(&holder, &request->flow)) {
 		request->adopted = 1;
 		return NAT_TRY_WON;
@@ -164,18 +173,47 @@ static __noinline bool nat_bring_back(const struct flow_key *flow, struct nat_en
 	return ours;
 }
 
-/* An expired translation that nobody took is as good as new, and so is one that a SYN opens again.
- * DROP_NONE: `entry` may be used. */
+/* What of a packet without a translation may not begin one. A RST ends, and so opens nothing. */
+static __always_inline enum drop_reason nat_check_opening(const struct packet *packet)
+{
+	switch (packet->flow.protocol) {
+	case IPPROTO_TCP:
+		if (packet->kind == PACKET_ICMP_ERROR || (packet->tcp_flags & TCP_RST) ||
+		    (packet->kind != PACKET_OPENING && (packet->tcp_flags & TCP_SYN)))
+			return DROP_NAT_NOT_OPENED;
+		return DROP_NONE;
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+		return packet->kind == PACKET_ICMP_ERROR ? DROP_NAT_NOT_OPENED : DROP_NONE;
+	case IPPROTO_ICMP:
+		if (packet->kind == PACKET_DATAGRAM)
+			return DROP_NAT_UNSUPPORTED_PROTOCOL;
+		return packet->kind == PACKET_OPENING ? DROP_NONE : DROP_NAT_NOT_OPENED;
+	default:
+		return DROP_NAT_UNSUPPORTED_PROTOCOL;
+	}
+}
+
+/*
+ * An expired translation that nobody took is as good as new for what may begin one, and so is one
+ * that a SYN opens again; on a closed connection nothing but a SYN brings it back. DROP_NONE:
+ * `entry` may be used.
+ */
 static __always_inline enum drop_reason nat_revive(const struct flow_key *flow,
 						   const struct packet *packet,
 						   struct nat_entry *entry, __u64 now)
 {
-	bool opens_again = packet->kind == PACKET_OPENING && nat_is_closed(flow, entry);
+	bool is_opening = packet->kind == PACKET_OPENING;
+	enum drop_reason drop;
 
-	if (likely(nat_is_alive(flow, entry, now) && !opens_again) ||
-	    nat_bring_back(flow, entry, now))
+	if (likely(nat_is_alive(flow, entry, now) && !(is_opening && nat_is_closed(flow, entry))))
 		return DROP_NONE;
-	return DROP_NAT_CLAIM_LOST;
+	drop = nat_check_opening(packet);
+	if (drop == DROP_NONE && !is_opening && nat_is_closed(flow, entry))
+		drop = DROP_NAT_NOT_OPENED;
+	if (drop == DROP_NONE && !nat_bring_back(flow, entry, now))
+		drop = DROP_NAT_CLAIM_LOST;
+	return drop;
 }
 
 #endif

@@ -116,13 +116,13 @@ static __always_inline __u8 nat_seen_in(const struct packet *packet)
 	return seen;
 }
 
-/* Nothing prolongs what is over; that it is over is noted to the moment. */
+/* Nothing prolongs what was over before the packet; that it is over is noted to the moment. */
 static __always_inline void nat_keep(const struct flow_key *flow, struct nat_entry *entry,
-				     bool was_closed, __u64 now)
+				     enum nat_state before, __u64 now)
 {
 	if (!nat_is_closed(flow, entry))
 		nat_refresh(entry, now);
-	else if (!was_closed)
+	else if (before != NAT_STATE_CLOSED)
 		entry->last_seen = now;
 }
 
@@ -134,7 +134,7 @@ static __always_inline void nat_keep(const struct flow_key *flow, struct nat_ent
 static __always_inline void nat_track_from_pod(const struct flow_key *flow, struct nat_entry *entry,
 					       const struct packet *packet, __u64 now)
 {
-	bool was_closed = nat_is_closed(flow, entry);
+	enum nat_state before = nat_state_of(flow, entry);
 	__u8 seen = nat_seen_in(packet);
 
 	if (packet->kind == PACKET_ICMP_ERROR) /* RFC 5508, REQ-6: refreshes nothing */
@@ -142,14 +142,14 @@ static __always_inline void nat_track_from_pod(const struct flow_key *flow, stru
 	if (packet->flow.protocol == IPPROTO_TCP && packet->kind == PACKET_OPENING) {
 		if (entry->pod_seen | entry->remote_seen)
 			entry->pod_seen = entry->remote_seen = 0;
-		was_closed = false;
+		before = NAT_STATE_OPENING;
 	} else {
 		if (!(seen & NAT_SEEN_RST) && (entry->remote_seen & NAT_SEEN_RST))
 			entry->remote_seen &= ~NAT_SEEN_RST;
 		if ((entry->pod_seen | seen) != entry->pod_seen)
 			entry->pod_seen |= seen;
 	}
-	nat_keep(flow, entry, was_closed, now);
+	nat_keep(flow, entry, before, now);
 }
 
 /* A packet of the remote's. Only of a TCP connection does it keep the translation: anybody can send
@@ -157,7 +157,7 @@ static __always_inline void nat_track_from_pod(const struct flow_key *flow, stru
 static __always_inline void nat_track_to_pod(const struct flow_key *flow, struct nat_entry *entry,
 					     const struct packet *packet, __u64 now)
 {
-	bool was_closed = nat_is_closed(flow, entry);
+	enum nat_state before = nat_state_of(flow, entry);
 	__u8 seen = nat_seen_in(packet);
 
 	if (packet->kind == PACKET_ICMP_ERROR)
@@ -165,7 +165,7 @@ static __always_inline void nat_track_to_pod(const struct flow_key *flow, struct
 	if ((entry->remote_seen | seen) != entry->remote_seen)
 		entry->remote_seen |= seen;
 	if (packet->flow.protocol == IPPROTO_TCP)
-		nat_keep(flow, entry, was_closed, now);
+		nat_keep(flow, entry, before, now);
 }
 
 #endif

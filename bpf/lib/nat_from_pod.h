@@ -58,6 +58,13 @@ nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way 
 /* How long a way is taken again without another look at the routes: some 8 ms. */
 #define NAT_WAY_TICKS 8
 
+/* An ICMP error has a way of its own, and goes wherever its sender likes: it neither uses nor
+ * writes that of the flow. */
+static __always_inline bool nat_goes_the_flows_way(const struct packet *packet)
+{
+	return packet->kind != PACKET_ICMP_ERROR;
+}
+
 /* The way that was found for the flow a moment ago. */
 static __always_inline bool nat_recall_way(const struct nat_entry *entry,
 					   const struct packet *packet, __u64 now,
@@ -65,7 +72,8 @@ static __always_inline bool nat_recall_way(const struct nat_entry *entry,
 {
 	__u64 known = entry->way;
 
-	if (!known || (__s32)((__u32)(now >> NAT_WAY_TICK) - entry->way_seen) >= NAT_WAY_TICKS ||
+	if (!known || !nat_goes_the_flows_way(packet) ||
+	    (__s32)((__u32)(now >> NAT_WAY_TICK) - entry->way_seen) >= NAT_WAY_TICKS ||
 	    packet->segment_length > entry->way_length || packet->tos != entry->way_tos)
 		return false;
 	way->ifindex = known >> 32;
@@ -90,7 +98,7 @@ static __always_inline enum handover_reason nat_find_way_of(struct __sk_buff *sk
 {
 	enum handover_reason handover = nat_find_way(skb, packet, way);
 
-	if (handover == HANDOVER_NONE)
+	if (handover == HANDOVER_NONE && nat_goes_the_flows_way(packet))
 		nat_remember_way(entry, packet, now, way);
 	return handover;
 }

@@ -24,6 +24,29 @@ static __always_inline __u8 nat_flags_by_owner(const struct flow_key *flow)
 	return NAT_FLAG_STACK;
 }
 
+/*
+ * The flow has its translation: what was on record of the pod's packet vouches for no other. The
+ * pod may use the port again later for a Service whose backend is the same address.
+ */
+static __always_inline void nat_use_up_awaited(const struct flow_key *flow)
+{
+	struct flow_entry *known = bpf_map_lookup_elem(&flow_owners, flow);
+
+	if (known)
+		known->pending &= ~FLOW_PENDING_FROM_POD;
+}
+
+/* A SYN on a flow that was the pod's alone: by now it may be the stack that gave it that tuple. */
+static __always_inline void nat_open_again(const struct packet *packet, const struct flow_key *flow,
+					   struct nat_entry *entry)
+{
+	if (packet->flow.protocol != IPPROTO_TCP || packet->kind != PACKET_OPENING || entry->flags)
+		return;
+	entry->flags = nat_flags_by_owner(flow);
+	if (!entry->flags)
+		nat_use_up_awaited(flow);
+}
+
 static __always_inline enum drop_reason nat_open_leaving(struct __sk_buff *skb,
 							 const struct packet *packet,
 							 const struct pod_endpoint *pod,
@@ -37,7 +60,10 @@ static __always_inline enum drop_reason nat_open_leaving(struct __sk_buff *skb,
 	if (!request->reply.nat_address)
 		return DROP_NAT_NO_ADDRESS;
 	request->flags = nat_flags_by_owner(&request->flow);
-	return nat_claim_tuple();
+	drop = nat_claim_tuple();
+	if (drop == DROP_NONE && !request->flags)
+		nat_use_up_awaited(&request->flow);
+	return drop;
 }
 
 static __always_inline int nat_leave_fragment(struct __sk_buff *skb, const struct packet *packet)
@@ -57,13 +83,15 @@ static __always_inline int nat_leave_flow(struct __sk_buff *skb, const struct pa
 {
 	struct flow_key flow = flow_key_from_pod(packet);
 	struct nat_request *request = nat_request_for(&flow);
-	struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
+	struct nat_entry *entry = nat_find_own(packet, &flow);
 	enum drop_reason drop;
 
 	if (!request)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_TABLE_FULL);
 	if (entry) {
 		drop = nat_revive(&flow, packet, entry, request->now);
+		if (drop == DROP_NONE)
+			nat_open_again(packet, &flow, entry);
 	} else {
 		drop = nat_open_leaving(skb, packet, pod, request);
 		entry = bpf_map_lookup_elem(&nat_by_flow, &flow);
@@ -123,9 +151,12 @@ static __always_inline bool nat_may_collide(struct __sk_buff *skb)
 static __always_inline int nat_refuse_host(struct __sk_buff *skb, struct nat_request *request,
 					   enum drop_reason drop)
 {
+	const struct nat_claim *claim;
+
 	request->reply.nat_address = request->flow.pod_address;
 	request->reply.nat_port = request->flow.pod_port;
-	if (!bpf_map_lookup_elem(&nat_by_reply, &request->reply))
+	claim = bpf_map_lookup_elem(&nat_by_reply, &request->reply);
+	if (!claim || same_flow(&claim->flow, &request->flow))
 		return VERDICT_PASS;
 	return drop_packet(skb, DIRECTION_TO_UNDERLAY, drop);
 }

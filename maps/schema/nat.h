@@ -30,11 +30,12 @@ struct nat_entry {
 	__u64 last_seen;    /* ns of CLOCK_MONOTONIC, to about a second */
 	__be32 nat_address; /* what the source is translated to */
 	__be16 nat_port;    /* ICMP echo: the identifier */
-	__u8 flags;	    /* enum nat_flag, bits; never change */
+	__u8 flags;	    /* enum nat_flag, bits; NAT_FLAG_STACK may come, none goes */
 	__u8 pod_seen; /* enum nat_seen, bits; written by the hooks that the pod's packets pass */
 	__u8 remote_seen; /* enum nat_seen, bits; written by those of the remote's */
-	__u8 way_tos;	  /* of the packets that the way was found for */
-	__u16 way_length; /* host byte order; of the longest of them, an IP packet */
+	__u8 way_tos;	  /* of the packet that the way was found for */
+	__u16 way_length; /* bytes, host byte order; of that packet, from its IP header on: the way
+			   * holds for what is no longer */
 	__u32 way_seen;	  /* when it was found, NAT_WAY_TICK */
 	__u64 way; /* the route that from_pod found: ifindex << 32 | next hop (__be32), as one
 		    * number so that it is written at once; 0: none yet */

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <netinet/in.h>
-
 #include <chrono>
 #include <cstdint>
 
@@ -221,17 +219,6 @@ TEST_P(NatFlow, PacketThatNeedsTheStack_IsHandedOverAlthoughItsFlowIsTranslated)
     EXPECT_TRUE(hands_over(from_web, bytes(nowhere), HANDOVER_OUTSIDE));
     EXPECT_TRUE(comes_to(hasty_node(), from_web, bytes(nowhere), {Verdict::pass, bytes(nowhere), 0},
                          once(counter_of(HANDOVER_OUTSIDE, DIRECTION_FROM_POD), bytes(nowhere))));
-}
-
-class NatAnswer : public NatTest {};
-
-// Of a NodePort with externalTrafficPolicy Local, as an example.
-TEST_F(NatAnswer, DatagramOfAFlowThatCameInThroughTheStack_GoesBackThereWhateverIsKnown) {
-    const Bytes packet = bytes(from_pod(pod("web"), outside_ip, Udp{8080, 4000}));
-    hasty_node().set_flow({IPPROTO_UDP, web_ip, 8080, outside_ip, 4000}, FLOW_OWNER_STACK);
-    EXPECT_TRUE(comes_to(hasty_node(), from_web, packet, {Verdict::pass, packet, 0},
-                         once(counter_of(HANDOVER_OUTSIDE, DIRECTION_FROM_POD), packet)));
-    EXPECT_EQ(must(map<spec::nat_by_flow>(hasty_node()).entries()).size(), 0U);
 }
 
 class NatGso : public NatTest {};

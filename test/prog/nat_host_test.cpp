@@ -82,6 +82,18 @@ TEST_F(NatHostReset, OpensNothingAndIsNeverThePods) {
     EXPECT_TRUE(drops(underlay_out, bytes(reset), DROP_NAT_NOT_OPENED));
 }
 
+// Whose time is over: nobody else has the tuple, so that it does no harm.
+TEST_F(NatHostReset, OfTheHostsOwnFlowThatIsOver_PassesAndKeepsNothing) {
+    const Frame opening =
+        from(forwarded(from_pod(pod("web"), outside_ip, Tcp{kept_port, 80, tcp_flag::syn})), n1_ip, kept_port);
+    const Frame reset =
+        from(forwarded(from_pod(pod("web"), outside_ip, Tcp{kept_port, 80, tcp_flag::rst})), n1_ip, kept_port);
+    EXPECT_TRUE(leaves_alone(underlay_out, bytes(opening)));
+    age(opening, std::chrono::seconds(1000));
+    EXPECT_TRUE(leaves_alone(underlay_out, bytes(reset)));
+    EXPECT_EQ(sweep(), 1U);
+}
+
 TEST_P(NatHost, PortOutsideTheRange_CostsNothing) {
     EXPECT_TRUE(leaves_alone(underlay_out, bytes(from(host_sends(), n1_ip, far_port))));
     EXPECT_EQ(translations(), 0U);

@@ -152,6 +152,49 @@ TEST_P(NatIcmpError, ToAnotherAddressThanItQuotes_IsTheHosts) {
         leaves_alone(underlay_in, bytes(error(around, errors[0], from(forwarded(sent(kept_port)), n1_ip, nat_port)))));
 }
 
+// It could use the other pod's address otherwise, and turn its packets to where the error goes.
+TEST_P(NatIcmpError, OfAPodAboutAnotherPodsFlow_DoesNotLeave) {
+    leaves(sent(kept_port));
+    const auto before = entry_of(sent(kept_port));
+    const Frame seen = outside_sends(web_ip, answer_to(sent(kept_port).transport));
+    for (const Ipv4Address target : {outside_ip, router_ip}) {
+        const Frame forged = error(from_pod(pod("db"), target, errors[0]), errors[0], seen);
+        EXPECT_TRUE(hands_over({Hook::from_pod, "db"}, bytes(forged), HANDOVER_OUTSIDE));
+        EXPECT_TRUE(drops(underlay_out, bytes(forwarded(forged)), DROP_NAT_NOT_OPENED));
+    }
+    EXPECT_EQ(entry_of(sent(kept_port))->way, before->way);
+    must(map<spec::networks_by_prefix>().update({32, router_ip.wire()}, {NETWORK_UNTRANSLATED}));
+    const Frame allowed = error(from_pod(pod("db"), router_ip, errors[0]), errors[0], seen);
+    EXPECT_TRUE(leaves_alone(underlay_out, bytes(forwarded(allowed)))) << "never with another's address";
+}
+
+TEST_P(NatIcmpError, FromThePod_GoesItsOwnWayAndLeavesTheFlowsAlone) {
+    leaves(sent(kept_port));
+    EXPECT_EQ(node().run(from_web, bytes(sent(kept_port))).verdict, Verdict::redirect);
+    nat_entry entry = entry_of(sent(kept_port)).value();
+    ASSERT_NE(entry.way, 0U);
+    entry.way ^= 1U;  // another one shows who wrote it
+    must(map<spec::nat_by_flow>().update(flow_of(sent(kept_port)), entry));
+    const Frame reply = outside_sends(n1_ip, answer_to(from(sent(kept_port), n1_ip, kept_port).transport));
+    Frame wire = reply;
+    wire.ip.ttl -= 1;
+    for (const Ipv4Address target : {outside_ip, router_ip}) {
+        const Frame refused = error(from_pod(pod("web"), target, errors[0]), errors[0],
+                                    delivered(to(reply, web_ip, kept_port), pod("web")));
+        Frame expected = error(from_pod(pod("web"), target, errors[0]), errors[0], wire);
+        expected.ip.source = n1_ip;
+        expected.ip.ttl -= 1;
+        node().forget_counters();
+        EXPECT_TRUE(redirects(from_web, bytes(refused), bytes(expected), PATH_POD_TO_OUTSIDE, fast_path_mark));
+        EXPECT_EQ(entry_of(sent(kept_port))->way, entry.way);
+    }
+    EXPECT_TRUE(hands_over(from_web,
+                           bytes(error(from_pod(pod("web"), address("198.18.0.1"), errors[0]), errors[0],
+                                       delivered(to(reply, web_ip, kept_port), pod("web")))),
+                           HANDOVER_OUTSIDE))
+        << "there is no route to where it goes";
+}
+
 TEST_P(NatIcmpError, KeepsNoTranslation) {
     leaves(sent(kept_port));
     age(sent(kept_port), std::chrono::seconds(18));

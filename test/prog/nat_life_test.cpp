@@ -208,13 +208,50 @@ TEST_F(NatLife, FlowThatComesBackAfterItsTime_KeepsItsPortIfNobodyTookIt) {
     EXPECT_EQ(leaves(datagram), port);
 }
 
-TEST_F(NatLife, ConnectionThatComesBackAfterItsEnd_LastsLikeOneBeingOpened) {
+TEST_F(NatLife, ConnectionThatComesBackAfterItsTime_LastsLikeOneBeingOpened) {
     establish();
-    pod_sends(fin);
-    remote_answers(remote_sends(ack, tcp_flag::fin | tcp_flag::ack));
-    age(syn, seconds(11));
+    age(syn, seconds(8000));
     pod_sends(ack);
     lasts(syn, seconds(240));
+}
+
+TEST_F(NatLife, ClosedConnectionWhoseTimeIsOver_IsBroughtBackByASynAlone) {
+    const Frame syn_ack = web_sends(Tcp{kept_port, 80, tcp_flag::syn | tcp_flag::ack});
+    for (const bool by_fins : {true, false}) {
+        establish();
+        pod_sends(by_fins ? fin : reset);
+        if (by_fins) {
+            remote_answers(remote_sends(ack, tcp_flag::fin | tcp_flag::ack));
+        }
+        for (const seconds idle : {seconds(9), seconds(11)}) {  // nobody may take it yet, and anybody
+            age(syn, idle);
+            const auto before = last_seen(syn);
+            for (const Frame& late : {ack, fin, reset, syn_ack}) {
+                EXPECT_TRUE(drops(from_web, bytes(late), DROP_NAT_NOT_OPENED));
+                EXPECT_TRUE(drops(underlay_out, bytes(forwarded(late)), DROP_NAT_NOT_OPENED));
+            }
+            EXPECT_EQ(last_seen(syn), before);
+        }
+        pod_sends(syn);
+        lasts(syn, seconds(240));
+    }
+}
+
+TEST_F(NatLife, FlowWhoseTimeIsOver_IsNotBroughtBackByWhatOpensNone) {
+    Frame error = web_sends(Icmp{.type = icmp_type::unreachable, .code = 3});
+    for (const Frame& frame : {web_sends(Udp{kept_port, 4000}), syn, web_sends(Icmp{.id = kept_port})}) {
+        pod_sends(frame);
+        age(frame, seconds(10000));
+        const auto before = last_seen(frame);
+        error.payload = ip_bytes(outside_sends(web_ip, answer_to(frame.transport)));
+        EXPECT_TRUE(drops(from_web, bytes(error), DROP_NAT_NOT_OPENED));
+        EXPECT_TRUE(drops(underlay_out, bytes(forwarded(error)), DROP_NAT_NOT_OPENED));
+        EXPECT_EQ(last_seen(frame), before);
+    }
+    EXPECT_TRUE(drops(from_web, bytes(reset), DROP_NAT_NOT_OPENED));
+    EXPECT_TRUE(
+        drops(from_web, bytes(web_sends(Icmp{.type = icmp_type::echo_reply, .id = kept_port})), DROP_NAT_NOT_OPENED));
+    EXPECT_EQ(sweep(), 3U);
 }
 
 TEST_F(NatLife, FlowWhoseTupleAnotherFlowHas_IsNotTranslatedByIt) {

@@ -53,6 +53,14 @@ protected:
         }
         return std::nullopt;
     }
+    // As if nat_sweep had been stopped before it removes them.
+    static void give_claims_up() {
+        auto all = map<spec::nat_by_reply>();
+        for (auto [key, claim] : must(all.entries())) {
+            claim.flow = {};
+            must(all.update(key, claim));
+        }
+    }
     static void make_claims_old() {
         auto all = map<spec::nat_by_reply>();
         for (auto [key, claim] : must(all.entries())) {
@@ -175,6 +183,19 @@ TEST_F(NatPorts, ClaimWithoutAFlow_IsTakenOverOnceItIsOld) {
     }
     make_claims_old();
     EXPECT_EQ(port_taken_by(flow(200)), freed);
+}
+
+// nat_sweep removes it by its key, whoever has it by then.
+TEST_F(NatPorts, ClaimThatIsBeingRemoved_IsNeverTakenOver) {
+    open(nat_range.size());
+    give_claims_up();
+    make_claims_old();
+    for (int i = 0; i < 20; ++i) {
+        EXPECT_TRUE(drops(underlay_out, bytes(forwarded(flow(200))), DROP_NAT_PORTS_EXHAUSTED));
+    }
+    for (const auto& [key, claim] : must(map<spec::nat_by_reply>().entries())) {
+        EXPECT_EQ(claim.flow.pod_address, 0U);
+    }
 }
 
 TEST_F(NatPorts, ClaimOfAFlowThatHasAnotherTuple_IsTakenOverAndTheFlowStays) {
