@@ -35,6 +35,20 @@ static __always_inline enum forward_path nat_path_of(__u8 flags)
 	return PATH_OUTSIDE_TO_POD;
 }
 
+/*
+ * Before Linux 5.12 bpf_redirect_peer drops what is longer than the pod's MTU, without a word; the
+ * stack puts it into fragments, or answers. Of a datagram in fragments all take the same way. What
+ * cannot write outer headers itself is such a kernel, or one of the next release.
+ */
+static __always_inline bool nat_fits_into_pod(const struct __sk_buff *skb,
+					      const struct packet *packet,
+					      const struct pod_endpoint *pod)
+{
+	if (config.encapsulation == ENCAPSULATION_OWN_HEADERS)
+		return true;
+	return !packet->is_fragment && (skb->gso_size || packet->segment_length <= pod->mtu);
+}
+
 /* Of what was translated back. */
 static __always_inline int nat_deliver(struct __sk_buff *skb, const struct packet *packet,
 				       enum forward_path path, const struct pod_endpoint *pod)
@@ -60,6 +74,8 @@ static __always_inline int nat_receive_fragment(struct __sk_buff *skb, const str
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_TTL_EXPIRED);
 	if (path == PATH_OUTSIDE_TO_POD && !pod)
 		return hand_over(skb, DIRECTION_FROM_UNDERLAY, HANDOVER_NO_POD);
+	if (path == PATH_OUTSIDE_TO_POD && pod && !nat_fits_into_pod(skb, packet, pod))
+		path = PATH_OUTSIDE_TO_STACK;
 	count_path(skb, path);
 	if (!nat_rewrite_fragment(skb, NAT_END_DESTINATION, address))
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_REWRITE_FAILED);
@@ -107,6 +123,8 @@ static __always_inline int nat_receive_flow(struct __sk_buff *skb, const struct 
 	nat_record_fragment(packet, flow.pod_address, entry->flags, now);
 	if (path == PATH_OUTSIDE_TO_HOST && entry->nat_port == flow.pod_port)
 		return VERDICT_PASS;
+	if (path == PATH_OUTSIDE_TO_POD && pod && !nat_fits_into_pod(skb, packet, pod))
+		path = PATH_OUTSIDE_TO_STACK;
 	count_path(skb, path);
 	if (!nat_rewrite_in(skb, packet, &flow, entry))
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_NAT_REWRITE_FAILED);

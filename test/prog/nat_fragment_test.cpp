@@ -48,6 +48,46 @@ TEST_F(NatFragment, FragmentsOfTheReply_ReachThePod) {
     EXPECT_TRUE(drops(underlay_in, bytes(without_hops), DROP_NAT_TTL_EXPIRED));
 }
 
+// A kernel that cannot write outer headers: its bpf_redirect_peer drops what is longer than the pod's MTU.
+class NatLongReply : public NatFragment {
+protected:
+    static Node& old_node() {
+        static Node node("n1", nat_config_for(nat_range.first, nat_range.last), "nat-old", ENCAPSULATION_TUNNEL_DEVICE);
+        return node;
+    }
+    void SetUp() override {
+        NatFragment::SetUp();
+        reset_node(old_node());
+        EXPECT_EQ(old_node().run(from_web, bytes(datagram_)).verdict, Verdict::pass);
+        const Outcome sent = old_node().run(underlay_out, bytes(forwarded(datagram_)));
+        EXPECT_EQ(sent.verdict, Verdict::pass);
+        port_ = source_port(sent.packet);
+    }
+    // The answer to the datagram that the pod sent through the old node.
+    Frame reply(std::size_t payload_length) {
+        return outside_sends(n1_ip, answer_to(from(datagram_, n1_ip, port_).transport), payload_length);
+    }
+    void expect_to_stack(const Frame& received, std::uint16_t port) {
+        const Outcome out = old_node().run(underlay_in, bytes(received));
+        EXPECT_EQ(out.verdict, Verdict::pass);
+        EXPECT_TRUE(same_packet(bytes(to(received, web_ip, port)), out.packet));
+    }
+
+    std::uint16_t port_ = 0;  // of the datagram, outside
+};
+
+TEST_F(NatLongReply, LongerThanThePodsMtu_IsLeftToTheStack) {
+    const std::size_t mtu = must(map<spec::pods_by_ipv4>(old_node()).lookup(web_ip.wire()))->mtu;
+    expect_to_stack(reply(mtu - 28 + 1), far_port);
+    EXPECT_EQ(old_node().run(underlay_in, bytes(reply(mtu - 28))).verdict, Verdict::redirect);
+}
+
+TEST_F(NatLongReply, FragmentsOfEveryLength_TakeTheSameWay) {
+    const Frame answer = reply(0);
+    expect_to_stack(first_of(answer), far_port);
+    expect_to_stack(later_of(answer), 0);
+}
+
 TEST_F(NatFragment, LaterFragmentToAPodThatIsGone_IsLeftToTheStack) {
     const std::uint16_t port = leaves(datagram_);
     const Frame reply = outside_sends(n1_ip, answer_to(from(datagram_, n1_ip, port).transport));

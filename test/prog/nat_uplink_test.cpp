@@ -132,20 +132,20 @@ TEST_F(NatUplink, DeviceWithoutOurHook_IsNoWayOut) {
 TEST_F(NatUplink, WayByAnIpv6NextHopOrWithAnEnvelope_IsNoneWithoutAHookOfOurs) {
     static const bool routed = [] {
         must(
-            run_ip("route add 198.51.100.0/25 via inet6 fe80::1 dev eth1 onlink\n"
+            run_ip("route add 198.18.7.0/25 via inet6 fe80::1 dev eth1 onlink\n"
                    "neighbour add fe80::1 lladdr 52:54:00:00:00:fe dev eth1 nud permanent\n"
-                   "route add 198.51.100.128/25 encap ip id 7 dst 192.168.100.254 dev eth1\n"));
+                   "route add 198.18.7.128/25 encap ip id 7 dst 192.168.100.254 dev eth1\n"));
         return true;
     }();
     static_cast<void>(routed);
     const auto syn_to = [](const char* remote) {
         return from_pod(pod("web"), address(remote), Tcp{kept_port, 80, tcp_flag::syn});
     };
-    const Frame enveloped = syn_to("198.51.100.130");
+    const Frame enveloped = syn_to("198.18.7.130");
     EXPECT_TRUE(drops(from_web, bytes(enveloped), DROP_NAT_UNKNOWN_DEVICE));
     EXPECT_TRUE(hasty_comes_to(enveloped, {Verdict::drop, bytes(enveloped), 0},
                                counter_of(DROP_NAT_UNKNOWN_DEVICE, DIRECTION_FROM_POD)));
-    const Frame by_ipv6 = syn_to("198.51.100.7");
+    const Frame by_ipv6 = syn_to("198.18.7.7");
     EXPECT_TRUE(hands_over(from_web, bytes(by_ipv6), HANDOVER_OUTSIDE));
     EXPECT_TRUE(
         hasty_comes_to(by_ipv6, {Verdict::pass, bytes(by_ipv6), 0}, counter_of(HANDOVER_OUTSIDE, DIRECTION_FROM_POD)));

@@ -233,7 +233,7 @@ TEST_F(DesiredStateTest, Translation_NamesNetworksAndAddressesByDevice) {
                       .port_low = 20000,
                       .port_high = 29999};
     auto wanted = inputs();
-    wanted.uplinks = {{4, {.address = address("192.168.0.1").wire(), .flags = NAT_DEVICE_OWN}}};
+    wanted.uplinks = {{4, {.address = address("192.168.0.1").wire(), .flags = NAT_DEVICE_OWN, .mtu = 1500}}};
     const auto content = desired_maps(settings_, wanted);
     const auto network = [&](std::string_view text) {
         const auto of = prefix(text);
@@ -257,7 +257,7 @@ TEST_F(DesiredStateTest, TranslationTurnedOff_LeavesNothingOfIt) {
                       .port_low = 20000,
                       .port_high = 29999};
     auto wanted = inputs();
-    wanted.uplinks = {{4, {.address = address("192.168.0.1").wire(), .flags = NAT_DEVICE_OWN}}};
+    wanted.uplinks = {{4, {.address = address("192.168.0.1").wire(), .flags = NAT_DEVICE_OWN, .mtu = 1500}}};
     EXPECT_EQ(desired_maps(settings_, wanted).networks_by_prefix.size(), settings_.cluster_cidrs.size());
     EXPECT_TRUE(desired_maps(settings_, wanted).nat_address_by_device.empty());
     EXPECT_EQ(desired_nat(settings_.snat).enabled, 0U);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <array>
 
 #include "maps/format.h"
 #include "maps/nat_config.h"
@@ -66,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
              "131072 of 131072 translations, ports 20000-20063: the table is nearly full, 64 of 64 ports in use "
              "towards tcp 203.0.113.10:443 from 192.0.2.1, 32768 of the 32768 translations that one pod may hold are "
              "those of 10.244.1.5"}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
 TEST(NatHealthTest, DestinationOfEcho_HasNoPort) {
     NatUse all = use(64, 64, 64);
@@ -98,7 +99,7 @@ TEST(NatTallyTest, EchoesWithDifferentIdentifiers_AreOfOneDestination) {
 
 TEST(NatTallyTest, PortsOfAnEarlierRange_TakeNoneOfThisOne) {
     NatTally tally(config);
-    for (const std::uint16_t port : {19999, 20063, 20064}) {
+    for (const auto port : std::to_array<std::uint16_t>({19999, 20063, 20064})) {
         tally.add(flow("tcp:10.244.1.5:40000:203.0.113.10:443"), translated_to("192.0.2.1", port));
     }
     EXPECT_EQ(tally.use().ports, 1U);

@@ -108,9 +108,8 @@ Node::Node(std::string_view name, encapsulation encapsulation)
     : Node(prepared(name), config_of(prepared(name), encapsulation),
            created_pins(name, std::to_string(static_cast<int>(encapsulation)))) {}
 
-Node::Node(std::string_view name, const nat_config& nat, std::string_view label)
-    : Node(prepared(name), with_nat(config_of(prepared(name), ENCAPSULATION_TUNNEL_DEVICE), nat),
-           created_pins(name, label)) {}
+Node::Node(std::string_view name, const nat_config& nat, std::string_view label, ::encapsulation encapsulation)
+    : Node(prepared(name), with_nat(config_of(prepared(name), encapsulation), nat), created_pins(name, label)) {}
 
 Node::Node(const Member& self, const datapath_config& config, PinDirectory pins)
     : self_(self),

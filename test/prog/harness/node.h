@@ -69,7 +69,8 @@ class Node {
 public:
     Node(std::string_view name, encapsulation encapsulation = ENCAPSULATION_OWN_HEADERS);
     // One that translates; `label` tells it from other nodes of that name.
-    Node(std::string_view name, const nat_config& nat, std::string_view label);
+    Node(std::string_view name, const nat_config& nat, std::string_view label,
+         encapsulation encapsulation = ENCAPSULATION_OWN_HEADERS);
 
     // Back to the maps of the cluster, no flows.
     void reset();
