@@ -157,8 +157,10 @@ enum nat_state {
 #define NAT_DNS_PORT 53
 #endif
 
-static inline enum nat_state nat_state_of(const struct flow_key *flow,
-					  const struct nat_entry *entry)
+/* Called under a lock, where a program may call no function before Linux 6.9: it must be inlined.
+ */
+static inline __attribute__((always_inline)) enum nat_state
+nat_state_of(const struct flow_key *flow, const struct nat_entry *entry)
 {
 	if (flow->protocol == NAT_UDP)
 		return flow->remote_port == NAT_DNS_PORT ? NAT_STATE_DNS : NAT_STATE_UDP;
