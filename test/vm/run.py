@@ -106,7 +106,7 @@ def parse_arguments():
     parser.add_argument("--suite", action="append", choices=SUITES, metavar="SUITE",
                         help=f"only this suite ({', '.join(SUITES)}); may be repeated")
     parser.add_argument("--filter", default="", help="of the tests of prog and net, as googletest's --gtest_filter")
-    parser.add_argument("--limit", type=int, default=600, help="seconds that a machine may take (default %(default)s)")
+    parser.add_argument("--limit", type=int, default=1200, help="seconds that a machine may take (default %(default)s)")
     parser.add_argument("--shell", action="store_true", help="a prompt in the machine instead of tests; needs --kernel")
     parser.add_argument("--accept-verifier", action="store_true",
                         help="write what the verifiers count now to test/vm/verifier.txt")
