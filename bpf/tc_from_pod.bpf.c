@@ -137,25 +137,16 @@ static __always_inline int leave_translated(struct __sk_buff *skb, const struct 
 	return hand_over(skb, DIRECTION_FROM_POD, handover);
 }
 
-/* Through the stack, to be translated where it leaves. */
+/* Through the stack, since there is no way past it, to be translated where it leaves. What is too
+ * big is answered by the stack, and goes nowhere. */
 static __always_inline int leave_to_gate(struct __sk_buff *skb, const struct packet *packet,
-					 const struct flow_key *sender)
+					 const struct flow_key *sender,
+					 enum handover_reason handover)
 {
 	if (nat_leaves_unwatched(skb, packet))
 		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_UNKNOWN_DEVICE);
-	return leave_to_stack(skb, packet, sender);
-}
-
-/* There is no way past the stack, for this reason. */
-static __always_inline int leave_otherwise(struct __sk_buff *skb, const struct packet *packet,
-					   const struct flow_key *sender,
-					   enum handover_reason handover)
-{
-	if (handover != HANDOVER_TOO_BIG)
-		return leave_to_gate(skb, packet, sender);
-	if (nat_leaves_unwatched(skb, packet))
-		return drop_packet(skb, DIRECTION_FROM_POD, DROP_NAT_UNKNOWN_DEVICE);
-	return hand_over(skb, DIRECTION_FROM_POD, handover);
+	return handover == HANDOVER_TOO_BIG ? hand_over(skb, DIRECTION_FROM_POD, handover)
+					    : leave_to_stack(skb, packet, sender);
 }
 
 /* A packet of a flow that has a translation: past the stack, unless it takes part in it. */
@@ -194,7 +185,7 @@ static __always_inline int open_translated(struct __sk_buff *skb, const struct p
 	if (handover == HANDOVER_NONE)
 		request->reply.nat_address = nat_address_for(pod->egress_address, way.ifindex);
 	if (!request->reply.nat_address)
-		return leave_otherwise(skb, packet, sender, handover);
+		return leave_to_gate(skb, packet, sender, handover);
 	return nat_send_new(skb, packet, request, &way);
 }
 
@@ -229,7 +220,7 @@ static __always_inline int leave_node(struct __sk_buff *skb, const struct packet
 		return leave_to_stack(skb, packet, sender);
 	if (kind == DESTINATION_OUTSIDE && nat_is_plain(packet) && nat_may_open(packet, sender))
 		return open_translated(skb, packet, sender, pod);
-	return leave_to_gate(skb, packet, sender);
+	return leave_to_gate(skb, packet, sender, HANDOVER_OUTSIDE);
 }
 
 static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct packet *packet,

@@ -37,7 +37,6 @@ nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way 
 	    .ipv4_dst = packet->destination,
 	};
 	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-
 	bool is_named = fib.ifindex != skb->ifindex;
 	const struct nat_device *device = is_named ? nat_find_device(fib.ifindex) : NULL;
 
