@@ -45,6 +45,10 @@ protected:
     [[nodiscard]] std::uint64_t counted(const std::string& path) {
         return node(1).agentctl_json({"map", "get", "path_counters", path}).at("value").at("packets");
     }
+    // Bytes of the packets that took the path at node 1.
+    [[nodiscard]] std::uint64_t bytes_counted(const std::string& path) {
+        return node(1).agentctl_json({"map", "get", "path_counters", path}).at("value").at("bytes");
+    }
     // Packets that were dropped at node 1, of all reasons.
     [[nodiscard]] std::string drops() {
         return node(1).agentctl_json({"map", "dump", "drop_counters"}).at(0).at("entries").dump();

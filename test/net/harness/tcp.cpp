@@ -140,12 +140,12 @@ std::string echo_message(const Fd& client, const Fd& server, unsigned number) {
     return {};
 }
 
+}  // namespace
+
 std::uint64_t at_most_bulk_limit(std::uint64_t bytes) {
     const char* limit = std::getenv("PODLANE_TEST_BULK_LIMIT");
     return limit == nullptr ? bytes : std::min<std::uint64_t>(bytes, std::strtoull(limit, nullptr, 10));
 }
-
-}  // namespace
 
 Outcome exchange_tcp(const Endpoint& client, const Endpoint& server, std::uint64_t wanted_bytes,
                      std::chrono::seconds timeout) {

@@ -32,6 +32,10 @@ struct Outcome {
     [[nodiscard]] bool ok() const { return problem.empty(); }
 };
 
+// What exchange_tcp sends each way when it is asked for so much: less where PODLANE_TEST_BULK_LIMIT says so
+// (emulation).
+[[nodiscard]] std::uint64_t at_most_bulk_limit(std::uint64_t bytes);
+
 // Sends `bytes` of a stream in which every word depends on its position, compares it at the server, and the same in
 // the other direction over the same connection. `timeout` is for one step without progress. An emulated machine takes
 // seconds for ten megabytes: $PODLANE_TEST_BULK_LIMIT is the most that is sent, bytes.
