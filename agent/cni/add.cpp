@@ -1,43 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cstdio>
-#include <functional>
-#include <ranges>
 #include <utility>
-#include <vector>
 
 #include "agent/cni/commands.h"
+#include "agent/cni/plan.h"
+#include "agent/cni/rollback.h"
 
 namespace podlane::cni {
 namespace {
 
-// What to undo, last first, unless all went well. Steps own what they need: they run when the function's other
-// variables may be gone already.
-class Rollback {
-public:
-    Rollback() = default;
-    Rollback(const Rollback&) = delete;
-    Rollback& operator=(const Rollback&) = delete;
-    ~Rollback() {
-        for (const auto& step : std::ranges::reverse_view(steps_)) {
-            if (const auto undone = step(); !undone) {
-                fmt::print(stderr, "podlane: while undoing ADD: {}\n", undone.error().message);
-            }
-        }
-    }
-    void then(std::function<Outcome<void>()> step) { steps_.push_back(std::move(step)); }
-    void dismiss() { steps_.clear(); }
-
-private:
-    std::vector<std::function<Outcome<void>()>> steps_;
-};
-
-Outcome<void> check_sandbox(const Invocation& invocation, const NetworkConfig& config, Links& links) {
-    if (config.prev_result && has_interface(*config.prev_result, invocation.if_name, invocation.netns)) {
-        return refuse(Code::invalid_config,
-                      "prevResult holds {} already; adopting an interface is not supported by this version of podlane",
-                      invocation.if_name);
-    }
+Outcome<void> check_sandbox(const Invocation& invocation, Links& links) {
     const auto exists = links.exists(invocation.netns, invocation.if_name);
     if (!exists && exists.error().code == ENOENT) {
         return refuse(Code::unknown_container, "CNI_NETNS: {}", exists.error().message);
@@ -87,84 +59,59 @@ Outcome<IpamResult> obtain_address(const AttachmentKey& who, const NodeNetwork& 
     return refuse(Code::attachment_failed, "no free address after {} attempts", max_attempts);
 }
 
-// The IPAM plugin's, or the first address of the podCIDR, as host-local has it.
-Outcome<Ipv4Address> choose_gateway(const IpamResult& address, const NodeNetwork& network) {
-    std::optional<Ipv4Address> gateway = address.gateway;
-    for (const auto& prefix : network.pod_cidrs) {
-        if (!gateway && prefix.contains(address.ip)) {
-            gateway = Ipv4Address::from_host(prefix.address().host() + 1);
-        }
+Outcome<Ground> survey(const NetworkConfig& config, Ports ports) {
+    const auto network = ports.agent.network();
+    if (!network) {
+        return std::unexpected(network.error());
     }
-    if (!gateway) {
-        return refuse(Code::invalid_config, "the IPAM plugin assigned {} without a gateway", address.ip);
+    Ground ground{*network, std::nullopt};
+    if (config.link == LinkKind::veth) {
+        return ground;
     }
-    if (!address.ip.is_unicast() || !gateway->is_unicast() || *gateway == address.ip) {
-        return refuse(Code::invalid_config, "the IPAM plugin assigned {} with gateway {}", address.ip, *gateway);
+    const auto master = ports.links.master(config.macvlan.master);
+    if (!master) {
+        return std::unexpected(master.error());
     }
-    return *gateway;
+    if (config.mtu > master->mtu) {
+        return refuse(Code::invalid_config, "mtu: {} is more than the {} of its master {}", config.mtu, master->mtu,
+                      master->name);
+    }
+    ground.master = *master;
+    return ground;
 }
 
-std::string argument(const Invocation& invocation, const char* key) {
-    const auto found = invocation.args.find(key);
-    return found == invocation.args.end() ? std::string() : found->second;
-}
-
-Endpoint make_endpoint(const Invocation& invocation) {
-    Endpoint endpoint;
-    endpoint.container_id = invocation.container_id;
-    endpoint.if_name = invocation.if_name;
-    endpoint.netns = invocation.netns;
-    endpoint.name_space = argument(invocation, "K8S_POD_NAMESPACE");
-    endpoint.name = argument(invocation, "K8S_POD_NAME");
-    endpoint.uid = argument(invocation, "K8S_POD_UID");
-    endpoint.mac = derived_pod_mac(endpoint.container_id, endpoint.if_name);
-    endpoint.host_interface = host_interface_name(endpoint.container_id, endpoint.if_name);
-    endpoint.host_mac = derived_host_mac(endpoint.container_id, endpoint.if_name);
-    return endpoint;
-}
-
-Outcome<Attachment> plan(const Invocation& invocation, const NetworkConfig& config, const NodeNetwork& network,
-                         IpamResult address) {
-    const auto gateway = choose_gateway(address, network);
-    if (!gateway) {
-        return std::unexpected(gateway.error());
+// One without an address has nothing that the agent could do for it.
+Outcome<void> record(const Endpoint& endpoint, Ports ports, Rollback& rollback) {
+    if (endpoint.ip.is_unspecified()) {
+        return {};
     }
-    Attachment attachment{make_endpoint(invocation), std::move(address.routes), {}};
-    attachment.endpoint.network = config.name;
-    attachment.endpoint.ip = address.ip;
-    attachment.endpoint.gateway = *gateway;
-    attachment.endpoint.mtu_fixed = config.mtu != 0;
-    attachment.endpoint.mtu = attachment.endpoint.mtu_fixed ? config.mtu : network.mtu;
-    attachment.dns = config.dns.is_null() ? address.dns : config.dns;
-    const bool has_default =
-        std::ranges::any_of(attachment.routes, [](const Route& route) { return route.destination.length() == 0; });
-    if (!has_default) {
-        Route default_route;
-        default_route.gateway = *gateway;
-        attachment.routes.push_back(default_route);
-    }
-    return attachment;
+    // Before the attempt: after a time-out the agent may have done it all the same.
+    rollback.then([ports, id = endpoint.id()] { return ports.agent.remove_endpoint(id); });
+    return ports.agent.add_endpoint(endpoint);
 }
 
 }  // namespace
 
 Outcome<nlohmann::json> add(const Invocation& invocation, const NetworkConfig& config, Ports ports) {
-    if (auto checked = check_sandbox(invocation, config, ports.links); !checked) {
+    if (config.prev_result && has_interface(*config.prev_result, invocation.if_name, invocation.netns)) {
+        return adopt(invocation, config, ports);
+    }
+    if (auto checked = check_sandbox(invocation, ports.links); !checked) {
         return std::unexpected(checked.error());
     }
-    const auto network = ports.agent.network();
-    if (!network) {
-        return std::unexpected(network.error());
+    const auto ground = survey(config, ports);
+    if (!ground) {
+        return std::unexpected(ground.error());
     }
     Rollback rollback;
     const AttachmentKey who{invocation.container_id, invocation.if_name, invocation.netns};
     rollback.then(
         [ports, who] { return ports.ipam.remove(who); });  // also after a failed ADD: specification, section 4
-    auto address = obtain_address(who, *network, ports);
+    auto address = obtain_address(who, ground->network, ports);
     if (!address) {
         return std::unexpected(address.error());
     }
-    const auto attachment = plan(invocation, config, *network, std::move(*address));
+    const auto attachment = plan(invocation, config, *ground, std::move(*address));
     if (!attachment) {
         return std::unexpected(attachment.error());
     }
@@ -176,10 +123,8 @@ Outcome<nlohmann::json> add(const Invocation& invocation, const NetworkConfig& c
         const auto removed = ports.links.remove(endpoint);
         return removed ? Outcome<void>() : refuse_because(Code::attachment_failed, removed.error());
     });
-    // Before the attempt: after a time-out the agent may have done it all the same.
-    rollback.then([ports, id = endpoint.id()] { return ports.agent.remove_endpoint(id); });
-    if (const auto added = ports.agent.add_endpoint(endpoint); !added) {
-        return std::unexpected(added.error());
+    if (const auto recorded = record(endpoint, ports, rollback); !recorded) {
+        return std::unexpected(recorded.error());
     }
     rollback.dismiss();
     return make_result(*attachment, config.prev_result ? &*config.prev_result : nullptr, config.version);
