@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "agent/cni/commands.h"
@@ -80,6 +81,35 @@ Outcome<Ground> survey(const NetworkConfig& config, Ports ports) {
     return ground;
 }
 
+std::function<Outcome<void>()> removal_of(const Endpoint& endpoint, Ports ports) {
+    return [ports, endpoint] {
+        const auto removed = ports.links.remove(endpoint);
+        return removed ? Outcome<void>() : refuse_because(Code::attachment_failed, removed.error());
+    };
+}
+
+// A macvlan is there before its address is: a DHCP client asks for it through the device.
+Outcome<void> prepare_link(const Attachment& draft, Ports ports, Rollback& rollback) {
+    if (draft.endpoint.link != "macvlan") {
+        return {};
+    }
+    if (const auto prepared = ports.links.prepare(draft); !prepared) {
+        return refuse_because(Code::attachment_failed, prepared.error());
+    }
+    rollback.then(removal_of(draft.endpoint, ports));
+    return {};
+}
+
+Outcome<void> create_link(const Attachment& attachment, Ports ports, Rollback& rollback) {
+    if (const auto created = ports.links.create(attachment); !created) {
+        return refuse_because(Code::attachment_failed, created.error());
+    }
+    if (attachment.endpoint.link != "macvlan") {
+        rollback.then(removal_of(attachment.endpoint, ports));
+    }
+    return {};
+}
+
 // One without an address has nothing that the agent could do for it.
 Outcome<void> record(const Endpoint& endpoint, Ports ports, Rollback& rollback) {
     if (endpoint.ip.is_unspecified()) {
@@ -88,6 +118,29 @@ Outcome<void> record(const Endpoint& endpoint, Ports ports, Rollback& rollback) 
     // Before the attempt: after a time-out the agent may have done it all the same.
     rollback.then([ports, id = endpoint.id()] { return ports.agent.remove_endpoint(id); });
     return ports.agent.add_endpoint(endpoint);
+}
+
+// What ADD makes, the address first obtained.
+Outcome<Attachment> attach(Attachment drafted, const Ground& ground, Ports ports, Rollback& rollback) {
+    if (const auto prepared = prepare_link(drafted, ports, rollback); !prepared) {
+        return std::unexpected(prepared.error());
+    }
+    const AttachmentKey who{drafted.endpoint.container_id, drafted.endpoint.if_name, drafted.endpoint.netns};
+    rollback.then(
+        [ports, who] { return ports.ipam.remove(who); });  // also after a failed ADD: specification, section 4
+    const auto address = obtain_address(who, ground.network, ports);
+    if (!address) {
+        return std::unexpected(address.error());
+    }
+    auto attachment = plan(std::move(drafted), ground, *address);
+    if (!attachment) {
+        return attachment;
+    }
+    auto done = create_link(*attachment, ports, rollback);
+    if (done) {
+        done = record(attachment->endpoint, ports, rollback);
+    }
+    return done ? attachment : std::unexpected(done.error());
 }
 
 }  // namespace
@@ -100,31 +153,14 @@ Outcome<nlohmann::json> add(const Invocation& invocation, const NetworkConfig& c
         return std::unexpected(checked.error());
     }
     const auto ground = survey(config, ports);
-    if (!ground) {
-        return std::unexpected(ground.error());
+    auto drafted = ground ? draft(invocation, config, *ground) : Outcome<Attachment>(std::unexpected(ground.error()));
+    if (!drafted) {
+        return std::unexpected(drafted.error());
     }
     Rollback rollback;
-    const AttachmentKey who{invocation.container_id, invocation.if_name, invocation.netns};
-    rollback.then(
-        [ports, who] { return ports.ipam.remove(who); });  // also after a failed ADD: specification, section 4
-    auto address = obtain_address(who, ground->network, ports);
-    if (!address) {
-        return std::unexpected(address.error());
-    }
-    const auto attachment = plan(invocation, config, *ground, std::move(*address));
+    const auto attachment = attach(std::move(*drafted), *ground, ports, rollback);
     if (!attachment) {
         return std::unexpected(attachment.error());
-    }
-    const auto& endpoint = attachment->endpoint;
-    if (const auto created = ports.links.create(*attachment); !created) {
-        return refuse_because(Code::attachment_failed, created.error());
-    }
-    rollback.then([ports, endpoint] {
-        const auto removed = ports.links.remove(endpoint);
-        return removed ? Outcome<void>() : refuse_because(Code::attachment_failed, removed.error());
-    });
-    if (const auto recorded = record(endpoint, ports, rollback); !recorded) {
-        return std::unexpected(recorded.error());
     }
     rollback.dismiss();
     return make_result(*attachment, config.prev_result ? &*config.prev_result : nullptr, config.version);

@@ -17,7 +17,8 @@ struct Kind {
     Result<Differences> (*compare)(Ends& ends, const Attachment& expected);
 };
 
-constexpr std::array kinds{Kind{"veth", create_veth, compare_veth}, Kind{"macvlan", create_macvlan, compare_macvlan}};
+constexpr std::array kinds{Kind{"veth", create_veth, compare_veth},
+                           Kind{"macvlan", configure_macvlan, compare_macvlan}};
 
 Result<Kind> kind_of(const Attachment& attachment) {
     const auto* const kind = std::ranges::find(kinds, attachment.endpoint.link, &Kind::name);
@@ -78,6 +79,11 @@ Outcome<Master> KernelLinks::master(const std::string& name) {
         return refuse_because(Code::attachment_failed, host.error());
     }
     return find_master(*host, name);
+}
+
+Result<void> KernelLinks::prepare(const Attachment& attachment) {
+    auto ends = open_ends(attachment.endpoint.netns);
+    return ends ? create_macvlan(*ends, attachment) : std::unexpected(ends.error());
 }
 
 Result<void> KernelLinks::create(const Attachment& attachment) {

@@ -32,8 +32,12 @@ public:
     [[nodiscard]] virtual Result<bool> exists(const std::string& netns, const std::string& if_name) = 0;
     // See find_master().
     [[nodiscard]] virtual Outcome<Master> master(const std::string& name) = 0;
-    // Creates and configures the whole attachment; replaces what an earlier failed ADD left behind. After an error
-    // nothing of it exists. A macvlan's address is probed for before (EADDRINUSE) and announced after it is set up.
+    // Of a macvlan: the device alone, up, for an IPAM plugin that asks a DHCP server through it. Replaces what an
+    // earlier failed ADD left behind. After an error nothing of it exists.
+    [[nodiscard]] virtual Result<void> prepare(const Attachment& attachment) = 0;
+    // Of a veth: creates and configures the whole attachment; replaces a host side that an earlier failed ADD left
+    // behind; after an error nothing of it exists. Of a macvlan: configures what prepare() made; after an error that
+    // is there still. Its address is probed for before (EADDRINUSE) and announced after it is set up.
     [[nodiscard]] virtual Result<void> create(const Attachment& attachment) = 0;
     // Removes a pair by its host side, and what of ours is inside. Success also when nothing is there, sandbox
     // included. Inside, a veth is ours by its MAC, a macvlan by its MAC or its alias; anything else stays.
@@ -53,6 +57,7 @@ class KernelLinks final : public Links {
 public:
     [[nodiscard]] Result<bool> exists(const std::string& netns, const std::string& if_name) override;
     [[nodiscard]] Outcome<Master> master(const std::string& name) override;
+    [[nodiscard]] Result<void> prepare(const Attachment& attachment) override;
     [[nodiscard]] Result<void> create(const Attachment& attachment) override;
     [[nodiscard]] Result<void> remove(const Endpoint& endpoint) override;
     [[nodiscard]] Result<std::vector<std::string>> differences(const Attachment& expected) override;

@@ -102,13 +102,12 @@ Result<void> refuse_address_of_another(const ArpSocket& arp, const Endpoint& end
 // Without a carrier there is no LAN to ask, and nobody to tell.
 Result<void> take_address(Ends& ends, const LinkInfo& link, const Attachment& attachment) {
     const auto& endpoint = attachment.endpoint;
-    const auto now = require_link(ends.inside, endpoint.if_name);
     const auto arp = ends.sandbox.inside([&] { return ArpSocket::open(link.index, endpoint.mac); });
-    if (!now || !arp) {
-        return std::unexpected(now ? arp.error() : now.error());
+    if (!arp) {
+        return std::unexpected(arp.error());
     }
     auto done = refuse_address_of_host(ends.host, endpoint);
-    if (done && now->carrier) {
+    if (done && link.carrier) {
         done = refuse_address_of_another(*arp, endpoint);
     } else if (done) {
         fmt::print(stderr, "podlane: {} has no carrier: {} is not probed for\n", endpoint.master, endpoint.ip);
@@ -117,15 +116,7 @@ Result<void> take_address(Ends& ends, const LinkInfo& link, const Attachment& at
         done = perform(ends.inside, add_address_request(link.index, endpoint.ip, attachment.prefix_length),
                        fmt::format("add address {}", endpoint.ip));
     }
-    return done && now->carrier ? arp->announce(endpoint.ip) : done;
-}
-
-Result<void> configure(Ends& ends, const LinkInfo& link, const Attachment& attachment) {
-    auto done = bring_up(ends, link, attachment.endpoint);
-    if (done && !attachment.endpoint.ip.is_unspecified()) {
-        done = take_address(ends, link, attachment);
-    }
-    return done ? add_macvlan_routes(ends.inside, link, attachment) : done;
+    return done && link.carrier ? arp->announce(endpoint.ip) : done;
 }
 
 void compare_mtu(const LinkInfo& link, unsigned master_mtu, const Endpoint& expected, Differences& found) {
@@ -158,7 +149,7 @@ Result<void> compare_master(Ends& ends, const LinkInfo& link, const Endpoint& ex
 Result<void> create_macvlan(Ends& ends, const Attachment& attachment) {
     const auto& endpoint = attachment.endpoint;
     const auto link = make_device(ends, attachment);
-    auto done = link ? configure(ends, *link, attachment) : std::unexpected(link.error());
+    auto done = link ? bring_up(ends, *link, endpoint) : std::unexpected(link.error());
     if (done) {
         return done;
     }
@@ -172,6 +163,16 @@ Result<void> create_macvlan(Ends& ends, const Attachment& attachment) {
         }
     }
     return done;
+}
+
+Result<void> configure_macvlan(Ends& ends, const Attachment& attachment) {
+    const auto link = require_link(ends.inside, attachment.endpoint.if_name);
+    if (!link) {
+        return std::unexpected(link.error());
+    }
+    const bool has_address = !attachment.endpoint.ip.is_unspecified();
+    auto done = has_address ? take_address(ends, *link, attachment) : Result<void>();
+    return done ? add_macvlan_routes(ends.inside, *link, attachment) : done;
 }
 
 Result<Differences> compare_macvlan(Ends& ends, const Attachment& expected) {

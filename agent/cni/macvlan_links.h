@@ -8,6 +8,7 @@
 namespace podlane::cni {
 
 [[nodiscard]] Result<void> create_macvlan(Ends& ends, const Attachment& attachment);
+[[nodiscard]] Result<void> configure_macvlan(Ends& ends, const Attachment& attachment);
 [[nodiscard]] Result<Differences> compare_macvlan(Ends& ends, const Attachment& expected);
 
 // By the MAC that follows from the attachment, by the alias where a MAC was asked for or is the master's, or, of one

@@ -50,18 +50,21 @@ std::vector<Route> routes_of_veth(std::vector<Route> routes, Ipv4Address gateway
     return routes;
 }
 
-Outcome<Attachment> plan_veth(Attachment attachment, const NetworkConfig& config, const Ground& ground,
-                              const IpamResult& address) {
+void draft_veth(Attachment& attachment, const Ground& ground) {
+    auto& endpoint = attachment.endpoint;
+    endpoint.mac = derived_pod_mac(endpoint.container_id, endpoint.if_name);
+    endpoint.host_interface = host_interface_name(endpoint.container_id, endpoint.if_name);
+    endpoint.host_mac = derived_host_mac(endpoint.container_id, endpoint.if_name);
+    endpoint.mtu = endpoint.mtu_fixed ? endpoint.mtu : ground.network.mtu;
+}
+
+Outcome<Attachment> plan_veth(Attachment attachment, const Ground& ground, const IpamResult& address) {
     const auto gateway = choose_gateway(address, ground.network);
     const auto checked = gateway ? check_addresses(address.ip, *gateway) : std::unexpected(gateway.error());
     if (!checked) {
         return std::unexpected(checked.error());
     }
-    auto& endpoint = attachment.endpoint;
-    endpoint.host_interface = host_interface_name(endpoint.container_id, endpoint.if_name);
-    endpoint.host_mac = derived_host_mac(endpoint.container_id, endpoint.if_name);
-    endpoint.gateway = *gateway;
-    endpoint.mtu = endpoint.mtu_fixed ? config.mtu : ground.network.mtu;
+    attachment.endpoint.gateway = *gateway;
     attachment.prefix_length = 32;
     attachment.routes = routes_of_veth(address.routes, *gateway);
     return attachment;
@@ -87,19 +90,29 @@ Outcome<MacAddress> choose_mac(const Invocation& invocation, const MacvlanConfig
     return mac.value_or(derived_pod_mac(invocation.container_id, invocation.if_name));
 }
 
-Outcome<Attachment> plan_macvlan(Attachment attachment, const NetworkConfig& config, const Ground& ground,
-                                 const IpamResult& address) {
+Outcome<void> draft_macvlan(Attachment& attachment, const Invocation& invocation, const MacvlanConfig& config,
+                            const Ground& ground) {
+    const auto mac = choose_mac(invocation, config, ground);
+    if (!mac) {
+        return std::unexpected(mac.error());
+    }
     auto& endpoint = attachment.endpoint;
+    endpoint.mac = *mac;
     endpoint.link = "macvlan";
     endpoint.master = ground.master->name;
-    endpoint.mode = config.macvlan.mode;
-    endpoint.gateway = address.gateway.value_or(Ipv4Address());
-    endpoint.mtu = endpoint.mtu_fixed ? config.mtu : ground.master->mtu;
-    attachment.broadcast_queue = config.macvlan.broadcast_queue;
-    attachment.routes = address.routes;
+    endpoint.mode = config.mode;
+    endpoint.mtu = endpoint.mtu_fixed ? endpoint.mtu : ground.master->mtu;
+    attachment.broadcast_queue = config.broadcast_queue;
+    return {};
+}
+
+Outcome<Attachment> plan_macvlan(Attachment attachment, const Ground& ground, const IpamResult& address) {
+    auto& endpoint = attachment.endpoint;
     if (endpoint.ip.is_unspecified()) {
         return attachment;
     }
+    endpoint.gateway = address.gateway.value_or(Ipv4Address());
+    attachment.routes = address.routes;
     if (address.gateway || !endpoint.ip.is_unicast()) {
         if (const auto checked = check_addresses(endpoint.ip, endpoint.gateway); !checked) {
             return std::unexpected(checked.error());
@@ -132,25 +145,28 @@ Endpoint make_endpoint(const Invocation& invocation, const NetworkConfig& config
     return endpoint;
 }
 
-Outcome<Attachment> plan(const Invocation& invocation, const NetworkConfig& config, const Ground& ground,
-                         IpamResult address) {
+Outcome<Attachment> draft(const Invocation& invocation, const NetworkConfig& config, const Ground& ground) {
     Attachment attachment;
-    auto& endpoint = attachment.endpoint;
-    endpoint = make_endpoint(invocation, config);
-    endpoint.ip = address.ip;
-    endpoint.mtu_fixed = config.mtu != 0;
-    endpoint.mac = derived_pod_mac(endpoint.container_id, endpoint.if_name);
-    attachment.prefix_length = address.prefix_length;
-    attachment.dns = config.dns.is_null() ? address.dns : config.dns;
+    attachment.endpoint = make_endpoint(invocation, config);
+    attachment.endpoint.mtu_fixed = config.mtu != 0;
+    attachment.endpoint.mtu = config.mtu;
+    attachment.dns = config.dns;
     if (!ground.master) {
-        return plan_veth(std::move(attachment), config, ground, address);
+        draft_veth(attachment, ground);
+        return attachment;
     }
-    const auto mac = choose_mac(invocation, config.macvlan, ground);
-    if (!mac) {
-        return std::unexpected(mac.error());
+    const auto drafted = draft_macvlan(attachment, invocation, config.macvlan, ground);
+    return drafted ? Outcome<Attachment>(std::move(attachment)) : std::unexpected(drafted.error());
+}
+
+Outcome<Attachment> plan(Attachment draft, const Ground& ground, const IpamResult& address) {
+    draft.endpoint.ip = address.ip;
+    draft.prefix_length = address.prefix_length;
+    if (draft.dns.is_null()) {
+        draft.dns = address.dns;
     }
-    endpoint.mac = *mac;
-    return plan_macvlan(std::move(attachment), config, ground, address);
+    return ground.master ? plan_macvlan(std::move(draft), ground, address)
+                         : plan_veth(std::move(draft), ground, address);
 }
 
 Outcome<std::vector<Route>> routes_through_host(const Attachment& attachment, const NodeNetwork& network) {

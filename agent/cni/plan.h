@@ -19,9 +19,12 @@ struct Ground {
     std::optional<Master> master;  // for link macvlan
 };
 
-// A failure (code 7) says what does not go together.
-[[nodiscard]] Outcome<Attachment> plan(const Invocation& invocation, const NetworkConfig& config, const Ground& ground,
-                                       IpamResult address);
+// The attachment without an address, and without what follows from one: gateway, routes. A failure (code 7) says what
+// does not go together.
+[[nodiscard]] Outcome<Attachment> draft(const Invocation& invocation, const NetworkConfig& config,
+                                        const Ground& ground);
+// The whole of it. Failures: 7 an address that cannot be set up, 11 as routes_through_host().
+[[nodiscard]] Outcome<Attachment> plan(Attachment draft, const Ground& ground, const IpamResult& address);
 // The record of an attachment without what its kind of link adds: names, sandbox, network.
 [[nodiscard]] Endpoint make_endpoint(const Invocation& invocation, const NetworkConfig& config);
 

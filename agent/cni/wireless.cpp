@@ -4,10 +4,6 @@
 #include <linux/genetlink.h>
 #include <linux/nl80211.h>
 
-#include <optional>
-
-#include "agent/cni/rtnetlink.h"
-
 namespace podlane::cni {
 namespace {
 
@@ -19,14 +15,10 @@ void for_each_generic_attribute(const RtReply& reply, Visit visit) {
     }
 }
 
-// From the list of all families: to ask for one by its name would make the kernel load its module.
-std::optional<std::uint16_t> nl80211_family(RtSocket& socket) {
-    const genlmsghdr header{CTRL_CMD_GETFAMILY, 1, 0};
-    const auto replies = socket.request(RtMessage(GENL_ID_CTRL, NLM_F_DUMP, header));
-    if (!replies) {
-        return std::nullopt;
-    }
-    for (const auto& reply : *replies) {
+}  // namespace
+
+std::optional<std::uint16_t> find_nl80211(std::span<const RtReply> families) {
+    for (const auto& reply : families) {
         std::uint16_t id = 0;
         bool found = false;
         for_each_generic_attribute(reply, [&](std::uint16_t type, auto value) {
@@ -43,24 +35,10 @@ std::optional<std::uint16_t> nl80211_family(RtSocket& socket) {
     return std::nullopt;
 }
 
-}  // namespace
-
-bool is_wireless_station(int index) {
-    auto socket = RtSocket::open(NETLINK_GENERIC);
-    const auto family = socket ? nl80211_family(*socket) : std::nullopt;
-    if (!family) {
-        return false;
-    }
-    const genlmsghdr header{NL80211_CMD_GET_INTERFACE, 0, 0};
-    RtMessage question(*family, NLM_F_ACK, header);
-    question.put_value(NL80211_ATTR_IFINDEX, static_cast<std::uint32_t>(index));
-    const auto replies = socket->request(std::move(question));
-    if (!replies) {
-        return false;  // no wireless device
-    }
+bool describes_station(std::span<const RtReply> interface) {
     bool station = false;
     bool four_addresses = false;
-    for (const auto& reply : *replies) {
+    for (const auto& reply : interface) {
         for_each_generic_attribute(reply, [&](std::uint16_t type, auto value) {
             if (type == NL80211_ATTR_IFTYPE) {
                 station = attribute_value<std::uint32_t>(value) == NL80211_IFTYPE_STATION;
@@ -70,6 +48,23 @@ bool is_wireless_station(int index) {
         });
     }
     return station && !four_addresses;
+}
+
+bool is_wireless_station(int index) {
+    auto socket = RtSocket::open(NETLINK_GENERIC);
+    if (!socket) {
+        return false;
+    }
+    // From the list of all families: to ask for one by its name would make the kernel load its module.
+    const auto families = socket->request(RtMessage(GENL_ID_CTRL, NLM_F_DUMP, genlmsghdr{CTRL_CMD_GETFAMILY, 1, 0}));
+    const auto family = families ? find_nl80211(*families) : std::nullopt;
+    if (!family) {
+        return false;
+    }
+    RtMessage question(*family, NLM_F_ACK, genlmsghdr{NL80211_CMD_GET_INTERFACE, 0, 0});
+    question.put_value(NL80211_ATTR_IFINDEX, static_cast<std::uint32_t>(index));
+    const auto replies = socket->request(std::move(question));  // an error: no wireless device
+    return replies && describes_station(*replies);
 }
 
 }  // namespace podlane::cni

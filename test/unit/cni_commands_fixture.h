@@ -34,6 +34,10 @@ public:
         const auto done = script_.step("link exists");
         return done ? Result<bool>(present) : std::unexpected(done.error());
     }
+    Result<void> prepare(const Attachment& attachment) override {
+        prepared = attachment;
+        return script_.step("link prepare");
+    }
     Result<void> create(const Attachment& attachment) override {
         created = attachment;
         return script_.step("link create");
@@ -61,6 +65,7 @@ public:
     AdoptableLink theirs{"em2", "bridge", *MacAddress::parse("02:00:00:00:00:77"), 1500};
     Attachment compared;
     bool present = false;
+    Attachment prepared;
     Attachment created;
     std::vector<std::string> found_differences;
 

@@ -34,8 +34,8 @@ protected:
 TEST_F(CniMacvlanCommandsTest, Add_LooksAtTheMasterBeforeItAsksForAnAddress) {
     const auto result = run_add();
     ASSERT_TRUE(result) << result.error().message;
-    EXPECT_THAT(script_.journal, ElementsAre("link exists", "agent network", "link master em2", "ipam add c1",
-                                             "link create", "agent add c1-eth0"));
+    EXPECT_THAT(script_.journal, ElementsAre("link exists", "agent network", "link master em2", "link prepare",
+                                             "ipam add c1", "link create", "agent add c1-eth0"));
     EXPECT_EQ((*result)["ips"][0]["address"], "172.20.7.51/24");
     EXPECT_EQ(gateways(*result),
               json({{"0.0.0.0/0", ""}, {"10.244.0.0/16", "172.20.7.100"}, {"10.32.0.0/24", "172.20.7.100"}}));
@@ -58,6 +58,37 @@ TEST_F(CniMacvlanCommandsTest, Add_FillsTheWholeRecord) {
                                                        {"mac", derived_pod_mac("c1", "eth0").to_string()},
                                                        {"mtu", 1500},
                                                        {"mtuFixed", false}}));
+}
+
+TEST_F(CniMacvlanCommandsTest, DeviceIsWhole_BeforeAnIpamPluginAsksThroughIt) {
+    config_.macvlan.broadcast_queue = 2000;
+    ASSERT_TRUE(run_add());
+    EXPECT_EQ(links_.prepared.broadcast_queue, 2000U);
+    auto endpoint = links_.created.endpoint;
+    endpoint.ip = endpoint.gateway = Ipv4Address();
+    EXPECT_EQ(links_.prepared.endpoint, endpoint);
+}
+
+TEST_F(CniMacvlanCommandsTest, EachFailure_IsUndoneInReverseOrder) {
+    const std::vector<std::string> steps{"link prepare", "ipam add", "link create", "agent add"};
+    const std::vector<std::string> undone{"agent remove c1-eth0", "ipam remove c1", "link remove c1-eth0"};
+    const std::map<std::string, std::ptrdiff_t> first_undone{
+        {"link prepare", 3}, {"ipam add", 1}, {"link create", 1}, {"agent add", 0}};
+    for (const auto& step : steps) {
+        script_.failing = {{step, EIO}};
+        script_.journal.clear();
+        EXPECT_FALSE(run_add()) << step;
+        const auto at = std::ranges::find_if(script_.journal, [&](const auto& call) { return call.starts_with(step); });
+        ASSERT_NE(at, script_.journal.end());
+        EXPECT_EQ(std::vector<std::string>(at + 1, script_.journal.end()),
+                  std::vector<std::string>(undone.begin() + first_undone.at(step), undone.end()))
+            << step;
+    }
+}
+
+TEST_F(CniMacvlanCommandsTest, Del_GivesTheAddressBackThroughTheDevice) {
+    EXPECT_TRUE(remove(invocation_, config_, ports_));
+    EXPECT_THAT(script_.journal, ElementsAre("agent remove c1-eth0", "ipam remove c1", "link remove c1-eth0"));
 }
 
 TEST_F(CniMacvlanCommandsTest, UnsuitableMaster_LeavesNothingToUndo) {
@@ -106,7 +137,7 @@ TEST_F(CniMacvlanCommandsTest, UnknownHostAddress_IsTriedAgainLater) {
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, 11U);
     EXPECT_THAT(result.error().message, HasSubstr("no address on em2"));
-    EXPECT_EQ(script_.journal.back(), "ipam remove c1");
+    EXPECT_EQ(script_.journal.back(), "link remove c1-eth0");
 }
 
 TEST_F(CniMacvlanCommandsTest, Mac_IsTheLastOnesWhoAsksExceptInPassthru) {
