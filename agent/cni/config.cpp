@@ -153,7 +153,8 @@ Outcome<void> read_ipam(const json& config, NetworkConfig& result) {
         return refuse(Code::invalid_config, "ipam: {} is not an object", found->dump());
     }
     const auto type = found->find("type");
-    if (optional && (type == found->end() || *type == "")) {
+    const bool named = type != found->end() && !(type->is_string() && type->get_ref<const std::string&>().empty());
+    if (optional && !named) {
         return {};
     }
     if (type == found->end() || !type->is_string() || type->get_ref<const std::string&>().empty()) {
