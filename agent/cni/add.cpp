@@ -1,43 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cstdio>
 #include <functional>
-#include <ranges>
 #include <utility>
-#include <vector>
 
 #include "agent/cni/commands.h"
+#include "agent/cni/plan.h"
+#include "agent/cni/rollback.h"
 
 namespace podlane::cni {
 namespace {
 
-// What to undo, last first, unless all went well. Steps own what they need: they run when the function's other
-// variables may be gone already.
-class Rollback {
-public:
-    Rollback() = default;
-    Rollback(const Rollback&) = delete;
-    Rollback& operator=(const Rollback&) = delete;
-    ~Rollback() {
-        for (const auto& step : std::ranges::reverse_view(steps_)) {
-            if (const auto undone = step(); !undone) {
-                fmt::print(stderr, "podlane: while undoing ADD: {}\n", undone.error().message);
-            }
-        }
-    }
-    void then(std::function<Outcome<void>()> step) { steps_.push_back(std::move(step)); }
-    void dismiss() { steps_.clear(); }
-
-private:
-    std::vector<std::function<Outcome<void>()>> steps_;
-};
-
-Outcome<void> check_sandbox(const Invocation& invocation, const NetworkConfig& config, Links& links) {
-    if (config.prev_result && has_interface(*config.prev_result, invocation.if_name, invocation.netns)) {
-        return refuse(Code::invalid_config,
-                      "prevResult holds {} already; adopting an interface is not supported by this version of podlane",
-                      invocation.if_name);
-    }
+Outcome<void> check_sandbox(const Invocation& invocation, Links& links) {
     const auto exists = links.exists(invocation.netns, invocation.if_name);
     if (!exists && exists.error().code == ENOENT) {
         return refuse(Code::unknown_container, "CNI_NETNS: {}", exists.error().message);
@@ -87,99 +60,107 @@ Outcome<IpamResult> obtain_address(const AttachmentKey& who, const NodeNetwork& 
     return refuse(Code::attachment_failed, "no free address after {} attempts", max_attempts);
 }
 
-// The IPAM plugin's, or the first address of the podCIDR, as host-local has it.
-Outcome<Ipv4Address> choose_gateway(const IpamResult& address, const NodeNetwork& network) {
-    std::optional<Ipv4Address> gateway = address.gateway;
-    for (const auto& prefix : network.pod_cidrs) {
-        if (!gateway && prefix.contains(address.ip)) {
-            gateway = Ipv4Address::from_host(prefix.address().host() + 1);
-        }
+Outcome<Ground> survey(const NetworkConfig& config, Ports ports) {
+    const auto network = ports.agent.network();
+    if (!network) {
+        return std::unexpected(network.error());
     }
-    if (!gateway) {
-        return refuse(Code::invalid_config, "the IPAM plugin assigned {} without a gateway", address.ip);
+    Ground ground{*network, std::nullopt};
+    if (config.link == LinkKind::veth) {
+        return ground;
     }
-    if (!address.ip.is_unicast() || !gateway->is_unicast() || *gateway == address.ip) {
-        return refuse(Code::invalid_config, "the IPAM plugin assigned {} with gateway {}", address.ip, *gateway);
+    const auto master = ports.links.master(config.macvlan.master);
+    if (!master) {
+        return std::unexpected(master.error());
     }
-    return *gateway;
+    if (config.mtu > master->mtu) {
+        return refuse(Code::invalid_config, "mtu: {} is more than the {} of its master {}", config.mtu, master->mtu,
+                      master->name);
+    }
+    ground.master = *master;
+    return ground;
 }
 
-std::string argument(const Invocation& invocation, const char* key) {
-    const auto found = invocation.args.find(key);
-    return found == invocation.args.end() ? std::string() : found->second;
+std::function<Outcome<void>()> removal_of(const Endpoint& endpoint, Ports ports) {
+    return [ports, endpoint] {
+        const auto removed = ports.links.remove(endpoint);
+        return removed ? Outcome<void>() : refuse_because(Code::attachment_failed, removed.error());
+    };
 }
 
-Endpoint make_endpoint(const Invocation& invocation) {
-    Endpoint endpoint;
-    endpoint.container_id = invocation.container_id;
-    endpoint.if_name = invocation.if_name;
-    endpoint.netns = invocation.netns;
-    endpoint.name_space = argument(invocation, "K8S_POD_NAMESPACE");
-    endpoint.name = argument(invocation, "K8S_POD_NAME");
-    endpoint.uid = argument(invocation, "K8S_POD_UID");
-    endpoint.mac = derived_pod_mac(endpoint.container_id, endpoint.if_name);
-    endpoint.host_interface = host_interface_name(endpoint.container_id, endpoint.if_name);
-    endpoint.host_mac = derived_host_mac(endpoint.container_id, endpoint.if_name);
-    return endpoint;
+// A macvlan is there before its address is: a DHCP client asks for it through the device.
+Outcome<void> prepare_link(const Attachment& draft, Ports ports, Rollback& rollback) {
+    if (draft.endpoint.link != "macvlan") {
+        return {};
+    }
+    if (const auto prepared = ports.links.prepare(draft); !prepared) {
+        return refuse_because(Code::attachment_failed, prepared.error());
+    }
+    rollback.then(removal_of(draft.endpoint, ports));
+    return {};
 }
 
-Outcome<Attachment> plan(const Invocation& invocation, const NetworkConfig& config, const NodeNetwork& network,
-                         IpamResult address) {
-    const auto gateway = choose_gateway(address, network);
-    if (!gateway) {
-        return std::unexpected(gateway.error());
+Outcome<void> create_link(const Attachment& attachment, Ports ports, Rollback& rollback) {
+    if (const auto created = ports.links.create(attachment); !created) {
+        return refuse_because(Code::attachment_failed, created.error());
     }
-    Attachment attachment{make_endpoint(invocation), std::move(address.routes), {}};
-    attachment.endpoint.network = config.name;
-    attachment.endpoint.ip = address.ip;
-    attachment.endpoint.gateway = *gateway;
-    attachment.endpoint.mtu_fixed = config.mtu != 0;
-    attachment.endpoint.mtu = attachment.endpoint.mtu_fixed ? config.mtu : network.mtu;
-    attachment.dns = config.dns.is_null() ? address.dns : config.dns;
-    const bool has_default =
-        std::ranges::any_of(attachment.routes, [](const Route& route) { return route.destination.length() == 0; });
-    if (!has_default) {
-        Route default_route;
-        default_route.gateway = *gateway;
-        attachment.routes.push_back(default_route);
+    if (attachment.endpoint.link != "macvlan") {
+        rollback.then(removal_of(attachment.endpoint, ports));
     }
-    return attachment;
+    return {};
+}
+
+// One without an address has nothing that the agent could do for it.
+Outcome<void> record(const Endpoint& endpoint, Ports ports, Rollback& rollback) {
+    if (endpoint.ip.is_unspecified()) {
+        return {};
+    }
+    // Before the attempt: after a time-out the agent may have done it all the same.
+    rollback.then([ports, id = endpoint.id()] { return ports.agent.remove_endpoint(id); });
+    return ports.agent.add_endpoint(endpoint);
+}
+
+// What ADD makes, the address first obtained.
+Outcome<Attachment> attach(Attachment drafted, const Ground& ground, Ports ports, Rollback& rollback) {
+    if (const auto prepared = prepare_link(drafted, ports, rollback); !prepared) {
+        return std::unexpected(prepared.error());
+    }
+    const AttachmentKey who{drafted.endpoint.container_id, drafted.endpoint.if_name, drafted.endpoint.netns};
+    rollback.then(
+        [ports, who] { return ports.ipam.remove(who); });  // also after a failed ADD: specification, section 4
+    const auto address = obtain_address(who, ground.network, ports);
+    if (!address) {
+        return std::unexpected(address.error());
+    }
+    auto attachment = plan(std::move(drafted), ground, *address);
+    if (!attachment) {
+        return attachment;
+    }
+    auto done = create_link(*attachment, ports, rollback);
+    if (done) {
+        done = record(attachment->endpoint, ports, rollback);
+    }
+    return done ? attachment : std::unexpected(done.error());
 }
 
 }  // namespace
 
 Outcome<nlohmann::json> add(const Invocation& invocation, const NetworkConfig& config, Ports ports) {
-    if (auto checked = check_sandbox(invocation, config, ports.links); !checked) {
+    if (config.prev_result && has_interface(*config.prev_result, invocation.if_name, invocation.netns)) {
+        return adopt(invocation, config, ports);
+    }
+    if (auto checked = check_sandbox(invocation, ports.links); !checked) {
         return std::unexpected(checked.error());
     }
-    const auto network = ports.agent.network();
-    if (!network) {
-        return std::unexpected(network.error());
+    const auto ground = survey(config, ports);
+    auto drafted = ground ? draft(invocation, config, *ground) : Outcome<Attachment>(std::unexpected(ground.error()));
+    if (!drafted) {
+        return std::unexpected(drafted.error());
     }
     Rollback rollback;
-    const AttachmentKey who{invocation.container_id, invocation.if_name, invocation.netns};
-    rollback.then(
-        [ports, who] { return ports.ipam.remove(who); });  // also after a failed ADD: specification, section 4
-    auto address = obtain_address(who, *network, ports);
-    if (!address) {
-        return std::unexpected(address.error());
-    }
-    const auto attachment = plan(invocation, config, *network, std::move(*address));
+    const auto attachment = attach(std::move(*drafted), *ground, ports, rollback);
     if (!attachment) {
         return std::unexpected(attachment.error());
-    }
-    const auto& endpoint = attachment->endpoint;
-    if (const auto created = ports.links.create(*attachment); !created) {
-        return refuse_because(Code::attachment_failed, created.error());
-    }
-    rollback.then([ports, endpoint] {
-        const auto removed = ports.links.remove(endpoint);
-        return removed ? Outcome<void>() : refuse_because(Code::attachment_failed, removed.error());
-    });
-    // Before the attempt: after a time-out the agent may have done it all the same.
-    rollback.then([ports, id = endpoint.id()] { return ports.agent.remove_endpoint(id); });
-    if (const auto added = ports.agent.add_endpoint(endpoint); !added) {
-        return std::unexpected(added.error());
     }
     rollback.dismiss();
     return make_result(*attachment, config.prev_result ? &*config.prev_result : nullptr, config.version);

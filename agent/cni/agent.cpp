@@ -79,6 +79,62 @@ Result<std::string> read_file(const std::string& path) {
     }
 }
 
+std::string text_of(const json& object, const char* key) {
+    const auto found = object.is_object() ? object.find(key) : object.end();
+    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+Outcome<std::vector<Ipv4Prefix>> parse_prefixes(const json& list, const char* key) {
+    std::vector<Ipv4Prefix> prefixes;
+    for (const auto& entry : list) {
+        const auto text = entry.is_string() ? entry.get<std::string>() : entry.dump();
+        const auto prefix = Ipv4Prefix::parse(text);
+        if (!prefix) {
+            return refuse(Code::decoding_failure, "podlane-agent: {}: {}", key, prefix.error().message);
+        }
+        prefixes.push_back(*prefix);
+    }
+    return prefixes;
+}
+
+Outcome<MacvlanNetwork> parse_macvlan_network(const json& entry) {
+    MacvlanNetwork network{text_of(entry, "name"), text_of(entry, "master"), text_of(entry, "mode"), {}, {}};
+    if (const auto text = text_of(entry, "hostAddress"); !text.empty()) {
+        const auto address = Ipv4Address::parse(text);
+        if (!address) {
+            return refuse(Code::decoding_failure, "podlane-agent: macvlan: {}", address.error().message);
+        }
+        network.host_address = *address;
+    }
+    const auto routes = entry.is_object() ? entry.find("routes") : entry.end();
+    if (network.master.empty() || routes == entry.end() || !routes->is_array()) {
+        return refuse(Code::decoding_failure, "podlane-agent: macvlan: {} lacks master or routes", entry.dump());
+    }
+    auto prefixes = parse_prefixes(*routes, "macvlan: routes");
+    if (!prefixes) {
+        return std::unexpected(prefixes.error());
+    }
+    network.routes = std::move(*prefixes);
+    return network;
+}
+
+// An agent without any has no such key.
+Outcome<std::vector<MacvlanNetwork>> parse_macvlan_networks(const json& body) {
+    std::vector<MacvlanNetwork> networks;
+    const auto list = body.find("macvlan");
+    if (list == body.end()) {
+        return networks;
+    }
+    for (const auto& entry : *list) {
+        auto network = parse_macvlan_network(entry);
+        if (!network) {
+            return std::unexpected(network.error());
+        }
+        networks.push_back(std::move(*network));
+    }
+    return networks;
+}
+
 }  // namespace
 
 Outcome<NodeNetwork> parse_node_network(std::string_view json_text) {
@@ -89,20 +145,15 @@ Outcome<NodeNetwork> parse_node_network(std::string_view json_text) {
         !mtu->is_number_unsigned()) {
         return refuse(Code::decoding_failure, "podlane-agent: its answer about the network lacks podCIDRs or mtu");
     }
-    NodeNetwork network;
-    network.mtu = mtu->get<unsigned>();
-    for (const auto& entry : *cidrs) {
-        const auto text = entry.is_string() ? entry.get<std::string>() : entry.dump();
-        const auto prefix = Ipv4Prefix::parse(text);
-        if (!prefix) {
-            return refuse(Code::decoding_failure, "podlane-agent: podCIDRs: {}", prefix.error().message);
-        }
-        network.pod_cidrs.push_back(*prefix);
+    auto prefixes = parse_prefixes(*cidrs, "podCIDRs");
+    auto macvlans = parse_macvlan_networks(body);
+    if (!prefixes || !macvlans) {
+        return std::unexpected(prefixes ? macvlans.error() : prefixes.error());
     }
-    if (network.pod_cidrs.empty()) {
+    if (prefixes->empty()) {
         return refuse(Code::try_again_later, "podlane-agent: this node has no podCIDR yet");
     }
-    return network;
+    return NodeNetwork{std::move(*prefixes), mtu->get<unsigned>(), std::move(*macvlans)};
 }
 
 Outcome<HttpResponse> SocketAgent::call(const HttpRequest& request) {

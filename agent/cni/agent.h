@@ -12,10 +12,20 @@
 
 namespace podlane::cni {
 
+// A macvlan network of the agent's configuration, whose shim lets pods on `master` reach this host.
+struct MacvlanNetwork {
+    std::string name;
+    std::string master;
+    std::string mode;                // only in bridge mode is there a way to the host
+    Ipv4Address host_address;        // the next hop to `routes`; unspecified while the agent does not know it
+    std::vector<Ipv4Prefix> routes;  // what pods reach through this host
+};
+
 // What a node's agent knows about the network that its pods join.
 struct NodeNetwork {
     std::vector<Ipv4Prefix> pod_cidrs;  // never empty
     unsigned mtu = 0;                   // of pods, bytes of IP
+    std::vector<MacvlanNetwork> macvlans;
 };
 
 // The node's agent. Where it is away, or not ready, the failure is code 11 (try again later).

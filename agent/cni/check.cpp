@@ -9,6 +9,9 @@ namespace {
 using Differences = std::vector<std::string>;
 
 Outcome<void> compare_with_agent(const Endpoint& expected, Agent& agent, Differences& found) {
+    if (expected.ip.is_unspecified()) {
+        return {};  // never recorded
+    }
     const auto known = agent.endpoint(expected.id());
     if (!known) {
         return std::unexpected(known.error());
@@ -28,6 +31,35 @@ Outcome<void> compare_with_agent(const Endpoint& expected, Agent& agent, Differe
     return {};
 }
 
+// What the result does not tell of a macvlan: the configuration does, or, of an adopted one, the record.
+void complete(Endpoint& expected, const NetworkConfig& config, Agent& agent) {
+    expected.mtu_fixed = config.mtu != 0;
+    if (expected.link != "macvlan") {
+        return;
+    }
+    const auto known = agent.endpoint(expected.id());
+    const Endpoint record = known && *known ? **known : Endpoint();
+    const bool own = config.link == LinkKind::macvlan;
+    expected.master = own && !config.macvlan.master.empty() ? config.macvlan.master : record.master;
+    expected.mode = own ? config.macvlan.mode : record.mode;
+    expected.mtu = expected.mtu_fixed ? config.mtu : expected.mtu != 0 ? expected.mtu : record.mtu;
+}
+
+Outcome<Attachment> expected_attachment(const Invocation& invocation, const NetworkConfig& config, Agent& agent) {
+    const bool macvlan = config.link == LinkKind::macvlan || is_adopted(invocation, config);
+    auto expected =
+        attachment_from_result(*config.prev_result, {invocation.container_id, invocation.if_name, invocation.netns},
+                               macvlan ? LinkKind::macvlan : LinkKind::veth);
+    if (!expected) {
+        return expected;
+    }
+    if (expected->endpoint.ip.is_unspecified() && !config.ipam_type.empty()) {
+        return refuse(Code::invalid_config, "prevResult has no address of interface {}", invocation.if_name);
+    }
+    complete(expected->endpoint, config, agent);
+    return expected;
+}
+
 constexpr bool is_status_code(unsigned code) {
     constexpr unsigned limited_connectivity = 51;
     return code == static_cast<unsigned>(Code::not_available) || code == limited_connectivity;
@@ -39,12 +71,10 @@ Outcome<void> check(const Invocation& invocation, const NetworkConfig& config, P
     if (!config.prev_result) {
         return refuse(Code::invalid_config, "CHECK needs prevResult, not set");
     }
-    auto expected =
-        attachment_from_result(*config.prev_result, invocation.container_id, invocation.if_name, invocation.netns);
+    const auto expected = expected_attachment(invocation, config, ports.agent);
     if (!expected) {
         return std::unexpected(expected.error());
     }
-    expected->endpoint.mtu_fixed = config.mtu != 0;
     auto found = ports.links.differences(*expected);
     if (!found) {
         return refuse_because(Code::not_as_expected, found.error());

@@ -19,9 +19,16 @@ struct Ports {
     Agent& agent;
 };
 
-// Address, veth pair, endpoint, in this order; a failure undoes what was done in reverse order and leaves nothing.
+// Whether CNI_IFNAME is another plugin's interface, as prevResult has it: one that podlane serves and neither makes nor
+// removes.
+[[nodiscard]] bool is_adopted(const Invocation& invocation, const NetworkConfig& config);
+
+// Address, link, endpoint, in this order (a macvlan's device before its address); a failure undoes what was done in
+// reverse order and leaves nothing.
 [[nodiscard]] Outcome<nlohmann::json> add(const Invocation& invocation, const NetworkConfig& config, Ports ports);
-// Endpoint, veth pair, address. Goes on after a failure and reports the first.
+// ADD where prevResult holds CNI_IFNAME already: routes, endpoint; undone like add().
+[[nodiscard]] Outcome<nlohmann::json> adopt(const Invocation& invocation, const NetworkConfig& config, Ports ports);
+// Endpoint, link, address (a macvlan's address before its link). Goes on after a failure and reports the first.
 [[nodiscard]] Outcome<void> remove(const Invocation& invocation, const NetworkConfig& config, Ports ports);
 // Compares prevResult with the kernel, the agent and the IPAM plugin. A failure names every difference.
 [[nodiscard]] Outcome<void> check(const Invocation& invocation, const NetworkConfig& config, Ports ports);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "agent/cni/endpoint.h"
+#include "agent/cni/macvlan_config.h"
 
 namespace podlane::cni {
 namespace {
@@ -17,12 +18,14 @@ using nlohmann::json;
 constexpr std::array<std::string_view, 17> known_keys{
     "args", "capabilities", "cniVersion", "cniVersions", "disableCheck", "disableGC",  "dns",    "ipMasq", "ipam",
     "link", "master",       "mode",       "mtu",         "name",         "prevResult", "runDir", "type"};
+constexpr std::array<std::string_view, 3> macvlan_keys{"bcqueuelen", "linkInContainer", "mac"};
 constexpr std::array<std::string_view, 1> reserved_keys{"runtimeConfig"};
 constexpr std::string_view reserved_prefix = "cni.dev/";
 
-bool is_known_key(std::string_view key) {
+bool is_known_key(std::string_view key, LinkKind link) {
     return std::ranges::find(known_keys, key) != known_keys.end() ||
-           std::ranges::find(reserved_keys, key) != reserved_keys.end() || key.starts_with(reserved_prefix);
+           std::ranges::find(reserved_keys, key) != reserved_keys.end() || key.starts_with(reserved_prefix) ||
+           (link == LinkKind::macvlan && std::ranges::find(macvlan_keys, key) != macvlan_keys.end());
 }
 
 Outcome<Version> read_version(const json& config) {
@@ -53,9 +56,9 @@ Outcome<void> check_command(Version version, Command command) {
     return {};
 }
 
-Outcome<void> check_keys(const json& config) {
+Outcome<void> check_keys(const json& config, LinkKind link) {
     for (const auto& [key, value] : config.items()) {
-        if (!is_known_key(key)) {
+        if (!is_known_key(key, link)) {
             return refuse(Code::unsupported_field, "unsupported field \"{}\": {}", key, value.dump());
         }
     }
@@ -95,18 +98,15 @@ Outcome<void> read_run_dir(const json& config, NetworkConfig& result) {
     return {};
 }
 
-Outcome<void> read_link(const json& config, NetworkConfig&) {
+Outcome<void> check_link(const json& config, NetworkConfig& result) {
     std::string link = "veth";
     if (auto read = read_text(config, "link", link); !read) {
         return read;
     }
-    if (link == "macvlan") {
-        return refuse(Code::invalid_config, "link: \"macvlan\" is not supported by this version of podlane");
-    }
-    if (link != "veth") {
+    if (link != "veth" && link != "macvlan") {
         return refuse(Code::invalid_config, "link: \"{}\" is neither veth nor macvlan", link);
     }
-    return {};
+    return result.link == LinkKind::macvlan ? read_macvlan(config, result.macvlan) : Outcome<void>();
 }
 
 Outcome<void> read_mtu(const json& config, NetworkConfig& result) {
@@ -118,7 +118,7 @@ Outcome<void> read_mtu(const json& config, NetworkConfig& result) {
     constexpr std::int64_t largest = 65535;
     const auto value = found->is_number_integer() ? found->get<std::int64_t>() : -1;
     if (value != 0 && (value < smallest || value > largest)) {
-        return refuse(Code::invalid_config, "mtu: {} is not 0 (the agent's) or a number from {} to {}", found->dump(),
+        return refuse(Code::invalid_config, "mtu: {} is not 0 (the default) or a number from {} to {}", found->dump(),
                       smallest, largest);
     }
     result.mtu = static_cast<unsigned>(value);
@@ -139,8 +139,13 @@ Outcome<void> read_dns(const json& config, NetworkConfig& result) {
     return {};
 }
 
+// A macvlan without an IPAM plugin has no address of ours, as with the reference plugin.
 Outcome<void> read_ipam(const json& config, NetworkConfig& result) {
+    const bool optional = result.link == LinkKind::macvlan;
     const auto found = config.find("ipam");
+    if (optional) {
+        result.ipam_type.clear();
+    }
     if (found == config.end() || found->is_null()) {
         return {};
     }
@@ -148,6 +153,10 @@ Outcome<void> read_ipam(const json& config, NetworkConfig& result) {
         return refuse(Code::invalid_config, "ipam: {} is not an object", found->dump());
     }
     const auto type = found->find("type");
+    const bool named = type != found->end() && !(type->is_string() && type->get_ref<const std::string&>().empty());
+    if (optional && !named) {
+        return {};
+    }
     if (type == found->end() || !type->is_string() || type->get_ref<const std::string&>().empty()) {
         return refuse(Code::invalid_config, "ipam.type is not set");
     }
@@ -229,9 +238,10 @@ Outcome<NetworkConfig> parse_config(std::string_view json_text, Command command)
         return std::unexpected(version.error());
     }
     result.version = *version;
+    result.link = text_of(result.raw, "link") == "macvlan" ? LinkKind::macvlan : LinkKind::veth;
     auto done = check_command(*version, command);
     if (done && command == Command::add) {
-        done = check_keys(result.raw);
+        done = check_keys(result.raw, result.link);
     }
     const auto apply = [&](auto&& readers) {
         for (const auto read : readers) {
@@ -243,7 +253,7 @@ Outcome<NetworkConfig> parse_config(std::string_view json_text, Command command)
     apply(std::array{read_name, read_run_dir, read_ipam, read_prev_result});
     // What only says how to create something must not keep DEL from removing it.
     if (command != Command::del && command != Command::gc) {
-        apply(std::array{read_link, read_mtu, read_dns});
+        apply(std::array{check_link, read_mtu, read_dns});
     }
     if (done && command == Command::gc) {
         done = read_valid_attachments(result.raw, result);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "agent/cni/environment.h"
 #include "agent/cni/failure.h"
 #include "agent/cni/version.h"
+#include "maps/base/address.h"
 
 namespace podlane::cni {
 
@@ -21,15 +23,29 @@ struct AttachmentKey {
     std::string netns;
 };
 
+enum class LinkKind : std::uint8_t { veth, macvlan };
+
+// What only `link: "macvlan"` has, each with the reference macvlan plugin's meaning.
+struct MacvlanConfig {
+    std::string master;           // empty: the default route's device
+    std::string mode = "bridge";  // bridge, private, vepa or passthru
+    // Who asks for a certain MAC: the configuration, and above it (and above CNI_ARGS) the runtime.
+    std::optional<MacAddress> mac;
+    std::optional<MacAddress> runtime_mac;
+    std::optional<std::uint32_t> broadcast_queue;  // bcqueuelen, packets; empty: the kernel's default
+};
+
 // The network configuration from standard input, checked.
 struct NetworkConfig {
     Version version;
     std::string name;
     std::string run_dir = "/run/podlane";
-    unsigned mtu = 0;                    // bytes of IP; 0: what the agent says
-    nlohmann::json dns;                  // null where the configuration has none
-    std::optional<nlohmann::json> ipam;  // empty: podlane writes host-local's section itself
-    std::string ipam_type = "host-local";
+    LinkKind link = LinkKind::veth;
+    MacvlanConfig macvlan;
+    unsigned mtu = 0;                      // bytes of IP; 0: what the agent says, of macvlan the master's
+    nlohmann::json dns;                    // null where the configuration has none
+    std::optional<nlohmann::json> ipam;    // empty: podlane writes host-local's section itself
+    std::string ipam_type = "host-local";  // empty: no address at all, which only macvlan knows
     std::optional<nlohmann::json> prev_result;
     std::vector<AttachmentKey> valid_attachments;  // GC only
     nlohmann::json raw;                            // everything, for the IPAM plugin

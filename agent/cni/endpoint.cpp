@@ -105,6 +105,33 @@ Result<void> read_mtu_fixed(const nlohmann::json& json, bool& target) {
     return {};
 }
 
+Result<void> validate_veth(const Endpoint& endpoint) {
+    if (!is_valid_interface_name(endpoint.host_interface)) {
+        return fail("endpoint: hostInterface \"{}\" is not an interface name", endpoint.host_interface);
+    }
+    if (!endpoint.gateway.is_unicast() || endpoint.gateway == endpoint.ip) {
+        return fail("endpoint: gateway {} is not the address of another host", endpoint.gateway);
+    }
+    if (!endpoint.host_mac.is_unicast()) {
+        return fail("endpoint: hostMac {} is not a unicast address", endpoint.host_mac);
+    }
+    return {};
+}
+
+Result<void> validate_macvlan(const Endpoint& endpoint) {
+    constexpr std::array<std::string_view, 4> modes{"bridge", "private", "vepa", "passthru"};
+    if (!is_valid_interface_name(endpoint.master)) {
+        return fail("endpoint: master \"{}\" is not an interface name", endpoint.master);
+    }
+    if (std::ranges::find(modes, endpoint.mode) == modes.end()) {
+        return fail("endpoint: mode \"{}\" is none of {}", endpoint.mode, fmt::join(modes, ", "));
+    }
+    if (!endpoint.gateway.is_unspecified() && (!endpoint.gateway.is_unicast() || endpoint.gateway == endpoint.ip)) {
+        return fail("endpoint: gateway {} is not the address of another host", endpoint.gateway);
+    }
+    return {};
+}
+
 Result<void> validate(const Endpoint& endpoint) {
     if (!is_valid_container_id(endpoint.container_id)) {
         return fail("endpoint: containerID \"{}\" is not a container ID", endpoint.container_id);
@@ -112,25 +139,19 @@ Result<void> validate(const Endpoint& endpoint) {
     if (!is_valid_interface_name(endpoint.if_name)) {
         return fail("endpoint: ifName \"{}\" is not an interface name", endpoint.if_name);
     }
-    if (!is_valid_interface_name(endpoint.host_interface)) {
-        return fail("endpoint: hostInterface \"{}\" is not an interface name", endpoint.host_interface);
-    }
-    if (endpoint.link != "veth") {
-        return fail("endpoint: link \"{}\" is not known to this version", endpoint.link);
-    }
     if (!endpoint.ip.is_unicast()) {
         return fail("endpoint: ip {} is not a host's address", endpoint.ip);
-    }
-    if (!endpoint.gateway.is_unicast() || endpoint.gateway == endpoint.ip) {
-        return fail("endpoint: gateway {} is not the address of another host", endpoint.gateway);
     }
     if (!endpoint.mac.is_unicast()) {
         return fail("endpoint: mac {} is not a unicast address", endpoint.mac);
     }
-    if (!endpoint.host_mac.is_unicast()) {
-        return fail("endpoint: hostMac {} is not a unicast address", endpoint.host_mac);
+    if (endpoint.link == "veth") {
+        return validate_veth(endpoint);
     }
-    return {};
+    if (endpoint.link == "macvlan") {
+        return validate_macvlan(endpoint);
+    }
+    return fail("endpoint: link \"{}\" is not known to this version", endpoint.link);
 }
 
 std::vector<std::string_view> split(std::string_view text, std::size_t max_parts) {
@@ -154,21 +175,25 @@ std::string Endpoint::id() const {
 }
 
 nlohmann::json Endpoint::to_json() const {
-    return {{"containerID", container_id},
-            {"ifName", if_name},
-            {"netns", netns},
-            {"namespace", name_space},
-            {"name", name},
-            {"uid", uid},
-            {"network", network},
-            {"link", link},
-            {"ip", ip.to_string()},
-            {"gateway", gateway.to_string()},
-            {"mac", mac.to_string()},
-            {"hostInterface", host_interface},
-            {"hostMac", host_mac.to_string()},
-            {"mtu", mtu},
-            {"mtuFixed", mtu_fixed}};
+    nlohmann::json json = {{"containerID", container_id},
+                           {"ifName", if_name},
+                           {"netns", netns},
+                           {"namespace", name_space},
+                           {"name", name},
+                           {"uid", uid},
+                           {"network", network},
+                           {"link", link},
+                           {"ip", ip.to_string()},
+                           {"gateway", gateway.to_string()},
+                           {"mac", mac.to_string()},
+                           {"mtu", mtu},
+                           {"mtuFixed", mtu_fixed}};
+    if (link == "macvlan") {
+        json.update({{"master", master}, {"mode", mode}});
+    } else {
+        json.update({{"hostInterface", host_interface}, {"hostMac", host_mac.to_string()}});
+    }
+    return json;
 }
 
 Result<Endpoint> Endpoint::from_json(const nlohmann::json& json) {
@@ -193,8 +218,13 @@ Result<Endpoint> Endpoint::from_json(const nlohmann::json& json) {
     read("ip", endpoint.ip);
     read("gateway", endpoint.gateway);
     read("mac", endpoint.mac);
-    read("hostInterface", endpoint.host_interface);
-    read("hostMac", endpoint.host_mac);
+    if (endpoint.link == "macvlan") {
+        read("master", endpoint.master);
+        read("mode", endpoint.mode);
+    } else {
+        read("hostInterface", endpoint.host_interface);
+        read("hostMac", endpoint.host_mac);
+    }
     if (done) {
         done = read_mtu(json, endpoint.mtu);
     }

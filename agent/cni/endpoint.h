@@ -21,12 +21,14 @@ struct Endpoint {
     std::string name_space;  // of the Pod, with name and uid; empty when the runtime did not say
     std::string name;
     std::string uid;
-    std::string network;  // name of the CNI network; empty when rebuilt from the kernel
-    std::string link = "veth";
+    std::string network;        // name of the CNI network; empty when rebuilt from the kernel
+    std::string link = "veth";  // or "macvlan"
+    std::string master;         // macvlan: the device of the host that the pod's hangs on; empty for veth
+    std::string mode;           // macvlan: bridge, private, vepa or passthru; empty for veth
     Ipv4Address ip;
-    Ipv4Address gateway;
+    Ipv4Address gateway;  // macvlan: the LAN's, unspecified where there is none
     MacAddress mac;
-    std::string host_interface;
+    std::string host_interface;  // empty for macvlan, as host_mac is: the host has no side of it
     MacAddress host_mac;
     unsigned mtu = 0;        // of both sides when they were made, bytes of IP
     bool mtu_fixed = false;  // the network's configuration named it; otherwise it follows the agent's

@@ -70,6 +70,23 @@ private:
     std::optional<Program> program_;
 };
 
+// For a macvlan without an IPAM plugin, and for an interface whose address another plugin of the chain handed out.
+class NoIpam final : public Ipam {
+public:
+    // An unspecified address.
+    [[nodiscard]] Outcome<IpamResult> add(const AttachmentKey&, std::span<const Ipv4Prefix>) override {
+        return IpamResult();
+    }
+    [[nodiscard]] Outcome<void> reserve(const AttachmentKey&, std::span<const Ipv4Prefix>, Ipv4Address) override {
+        return {};
+    }
+    [[nodiscard]] Outcome<void> remove(const AttachmentKey&) override { return {}; }
+    [[nodiscard]] Outcome<void> check(const AttachmentKey&) override { return {}; }
+    [[nodiscard]] std::vector<AttachmentKey> holders() override { return {}; }
+    [[nodiscard]] Outcome<void> status() override { return {}; }
+    [[nodiscard]] Outcome<void> collect_garbage() override { return {}; }
+};
+
 // The `ipam` section in use: the user's, or host-local over `pod_cidrs` with its store under runDir, which a reboot
 // empties along with the pods, and which keeps agents that share a machine apart. host-local gives addresses back by
 // container ID and only demands that ranges parse: without any (DEL, when no agent may be there to ask) a range of

@@ -3,6 +3,7 @@
 
 #include <linux/if.h>
 #include <linux/if_addr.h>
+#include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/veth.h>
 #include <sys/socket.h>
@@ -54,6 +55,24 @@ std::span<const std::byte> attributes_of(const RtReply& reply) {
     return std::span(reply.payload).subspan(NLMSG_ALIGN(sizeof(Header)));
 }
 
+Result<void> read_link_info(std::span<const std::byte> bytes, LinkInfo& link) {
+    Result<void> nested;
+    const auto walked = for_each_attribute(bytes, [&](std::uint16_t type, auto value) {
+        if (type == IFLA_INFO_KIND) {
+            link.kind = attribute_string(value);
+        } else if (type == IFLA_INFO_SLAVE_KIND) {
+            link.port_kind = attribute_string(value);
+        } else if (type == IFLA_INFO_DATA && link.kind == "macvlan") {
+            nested = for_each_attribute(value, [&](std::uint16_t inner, auto number) {
+                if (inner == IFLA_MACVLAN_MODE) {
+                    link.macvlan_mode = attribute_value<std::uint32_t>(number);
+                }
+            });
+        }
+    });
+    return walked ? nested : walked;
+}
+
 Result<LinkInfo> read_link(const RtReply& reply) {
     const auto header = read_header<ifinfomsg>(reply);
     if (!header) {
@@ -62,6 +81,9 @@ Result<LinkInfo> read_link(const RtReply& reply) {
     LinkInfo link;
     link.index = header->ifi_index;
     link.up = (header->ifi_flags & IFF_UP) != 0;
+    link.loopback = (header->ifi_flags & IFF_LOOPBACK) != 0;
+    link.carrier = (header->ifi_flags & IFF_LOWER_UP) != 0;
+    link.ethernet = header->ifi_type == ARPHRD_ETHER;
     Result<void> nested;
     const auto walked = for_each_attribute(attributes_of<ifinfomsg>(reply), [&](std::uint16_t type, auto value) {
         if (type == IFLA_ADDRESS) {
@@ -70,20 +92,43 @@ Result<LinkInfo> read_link(const RtReply& reply) {
             link.mtu = attribute_value<std::uint32_t>(value);
         } else if (type == IFLA_IFALIAS) {
             link.alias = attribute_string(value);
+        } else if (type == IFLA_IFNAME) {
+            link.name = attribute_string(value);
         } else if (type == IFLA_LINK) {
-            link.peer_index = attribute_value<std::int32_t>(value);
+            link.link_index = attribute_value<std::int32_t>(value);
+        } else if (type == IFLA_LINK_NETNSID) {
+            link.link_namespace = attribute_value<std::int32_t>(value);
+        } else if (type == IFLA_MASTER) {
+            link.port_of = attribute_value<std::int32_t>(value);
         } else if (type == IFLA_LINKINFO) {
-            nested = for_each_attribute(value, [&](std::uint16_t inner, auto text) {
-                if (inner == IFLA_INFO_KIND) {
-                    link.kind = attribute_string(text);
-                }
-            });
+            nested = read_link_info(value, link);
         }
     });
     if (!walked || !nested) {
         return std::unexpected(walked ? nested.error() : walked.error());
     }
+    // A device whose own index is that of its link is not told the latter (kernels before 5.11).
+    if (link.link_index == 0 && link.link_namespace) {
+        link.link_index = link.index;
+    }
     return link;
+}
+
+Result<std::optional<LinkInfo>> ask_for_link(RtSocket& socket, RtMessage message, const std::string& what) {
+    const auto replies = socket.request(std::move(message));
+    if (!replies && replies.error().code == ENODEV) {
+        return std::optional<LinkInfo>();
+    }
+    if (!replies) {
+        return fail_within("find " + what, replies.error());
+    }
+    for (const auto& reply : *replies) {
+        if (reply.type == RTM_NEWLINK) {
+            const auto link = read_link(reply);
+            return link ? Result<std::optional<LinkInfo>>(*link) : std::unexpected(link.error());
+        }
+    }
+    return fail("find {}: the kernel answered nothing", what);
 }
 
 }  // namespace
@@ -116,15 +161,20 @@ RtMessage bring_up_request(int index, const std::string& alias) {
     return message;
 }
 
-RtMessage add_address_request(int index, Ipv4Address address) {
+RtMessage add_address_request(int index, Ipv4Address address, unsigned prefix_length) {
     ifaddrmsg header{};
     header.ifa_family = AF_INET;
-    header.ifa_prefixlen = 32;
+    header.ifa_prefixlen = static_cast<unsigned char>(prefix_length);
     header.ifa_scope = RT_SCOPE_UNIVERSE;
     header.ifa_index = static_cast<unsigned>(index);
     RtMessage message(RTM_NEWADDR, create_flags, header);
     message.put_value(IFA_LOCAL, address.wire());
     message.put_value(IFA_ADDRESS, address.wire());
+    // A net of two has none (RFC 3021).
+    if (prefix_length < 31) {
+        const auto hosts = ~Ipv4Prefix::masked(address, prefix_length).mask_host();
+        message.put_value(IFA_BROADCAST, Ipv4Address::from_host(address.host() | hosts).wire());
+    }
     return message;
 }
 
@@ -135,16 +185,16 @@ RtMessage add_gateway_route_request(int index, Ipv4Address gateway) {
     return message;
 }
 
-RtMessage add_route_request(int index, const Route& route, Ipv4Address default_gateway) {
+RtMessage add_route_request(int index, const Route& route, Ipv4Address default_gateway, const Ipv4Prefix& subnet) {
     const unsigned scope = route.scope.value_or(RT_SCOPE_UNIVERSE);
     auto header = route_header(route.destination.length(), static_cast<unsigned char>(scope));
     const Ipv4Address gateway = route.gateway.value_or(default_gateway);
-    // The pod has no subnet: a next hop without a route of its own is behind the one link all the same, and only the
-    // answer to ARP tells whether it is there.
-    header.rtm_flags = gateway == default_gateway ? 0U : RTNH_F_ONLINK;
+    header.rtm_flags = gateway.is_unspecified() || subnet.contains(gateway) ? 0U : RTNH_F_ONLINK;
     RtMessage message(RTM_NEWROUTE, create_flags, header);
     message.put_value(RTA_DST, route.destination.address().wire());
-    message.put_value(RTA_GATEWAY, gateway.wire());
+    if (!gateway.is_unspecified()) {
+        message.put_value(RTA_GATEWAY, gateway.wire());
+    }
     message.put_value(RTA_OIF, index);
     if (route.priority) {
         message.put_value(RTA_PRIORITY, std::uint32_t{*route.priority});
@@ -165,26 +215,29 @@ RtMessage add_route_request(int index, const Route& route, Ipv4Address default_g
     return message;
 }
 
+RtMessage delete_route_request(int index, const Route& route) {
+    auto header = route_header(route.destination.length(), RT_SCOPE_NOWHERE);  // any scope
+    RtMessage message(RTM_DELROUTE, NLM_F_ACK, header);
+    message.put_value(RTA_DST, route.destination.address().wire());
+    if (route.gateway) {
+        message.put_value(RTA_GATEWAY, route.gateway->wire());
+    }
+    message.put_value(RTA_OIF, index);
+    return message;
+}
+
 Result<std::optional<LinkInfo>> find_link(RtSocket& socket, const std::string& name) {
     RtMessage message(RTM_GETLINK, NLM_F_ACK, link_header(0));
     message.put_string(IFLA_IFNAME, name);
-    const auto replies = socket.request(std::move(message));
-    if (!replies && replies.error().code == ENODEV) {
-        return std::optional<LinkInfo>();
-    }
-    if (!replies) {
-        return fail_within("find interface " + name, replies.error());
-    }
-    for (const auto& reply : *replies) {
-        if (reply.type == RTM_NEWLINK) {
-            const auto link = read_link(reply);
-            return link ? Result<std::optional<LinkInfo>>(*link) : std::unexpected(link.error());
-        }
-    }
-    return fail("find interface {}: the kernel answered nothing", name);
+    return ask_for_link(socket, std::move(message), "interface " + name);
 }
 
-Result<std::vector<AddressInfo>> list_addresses(RtSocket& socket, int index) {
+Result<std::optional<LinkInfo>> find_link(RtSocket& socket, int index) {
+    return ask_for_link(socket, RtMessage(RTM_GETLINK, NLM_F_ACK, link_header(index)),
+                        fmt::format("interface {}", index));
+}
+
+Result<std::vector<AddressInfo>> list_addresses(RtSocket& socket, std::optional<int> index) {
     ifaddrmsg request{};
     request.ifa_family = AF_INET;
     const auto replies = socket.request(RtMessage(RTM_GETADDR, NLM_F_DUMP, request));
@@ -194,7 +247,8 @@ Result<std::vector<AddressInfo>> list_addresses(RtSocket& socket, int index) {
     std::vector<AddressInfo> addresses;
     for (const auto& reply : *replies) {
         const auto header = read_header<ifaddrmsg>(reply);
-        if (!header || reply.type != RTM_NEWADDR || header->ifa_index != static_cast<unsigned>(index)) {
+        const bool wanted = header && (!index || header->ifa_index == static_cast<unsigned>(*index));
+        if (!wanted || reply.type != RTM_NEWADDR) {
             continue;
         }
         AddressInfo info{{}, header->ifa_prefixlen};
@@ -236,6 +290,8 @@ Result<std::vector<RouteInfo>> list_routes(RtSocket& socket) {
                 info.out_index = attribute_value<std::int32_t>(value);
             } else if (type == RTA_TABLE) {
                 info.table = attribute_value<std::uint32_t>(value);
+            } else if (type == RTA_PRIORITY) {
+                info.priority = attribute_value<std::uint32_t>(value);
             }
         });
         if (!walked) {

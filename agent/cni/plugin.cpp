@@ -39,7 +39,9 @@ json versions(Version asked) {
 
 Outcome<json> run_command(const Invocation& invocation, const NetworkConfig& config) {
     KernelLinks links;
-    PluginIpam ipam(invocation, config);
+    PluginIpam plugin_ipam(invocation, config);
+    NoIpam no_ipam;
+    Ipam& ipam = config.ipam_type.empty() || is_adopted(invocation, config) ? static_cast<Ipam&>(no_ipam) : plugin_ipam;
     SocketAgent agent(config.run_dir);
     const Ports ports{links, ipam, agent};
     switch (invocation.command) {

@@ -28,7 +28,7 @@ private:
 };
 
 // Everything follows from the attachment's name, so this works without prevResult, record or agent.
-Outcome<void> remove_attachment(const AttachmentKey& who, Ports ports) {
+Outcome<void> remove_attachment(const AttachmentKey& who, LinkKind link, Ports ports) {
     Endpoint endpoint;
     endpoint.container_id = who.container_id;
     endpoint.if_name = who.if_name;
@@ -38,9 +38,16 @@ Outcome<void> remove_attachment(const AttachmentKey& who, Ports ports) {
 
     FirstFailure failures;
     failures.note(ports.agent.remove_endpoint(endpoint.id()));
+    // A DHCP client gives its lease back through the macvlan. Otherwise the address stays the container's for as long
+    // as it can be used there.
+    if (link == LinkKind::macvlan) {
+        failures.note(ports.ipam.remove(who));
+    }
     const auto removed = ports.links.remove(endpoint);
     failures.note(removed ? Outcome<void>() : refuse_because(Code::attachment_failed, removed.error()));
-    failures.note(ports.ipam.remove(who));
+    if (link != LinkKind::macvlan) {
+        failures.note(ports.ipam.remove(who));
+    }
     return failures.result();
 }
 
@@ -48,8 +55,8 @@ using AttachmentNames = std::set<std::pair<std::string, std::string>>;
 
 }  // namespace
 
-Outcome<void> remove(const Invocation& invocation, const NetworkConfig&, Ports ports) {
-    return remove_attachment({invocation.container_id, invocation.if_name, invocation.netns}, ports);
+Outcome<void> remove(const Invocation& invocation, const NetworkConfig& config, Ports ports) {
+    return remove_attachment({invocation.container_id, invocation.if_name, invocation.netns}, config.link, ports);
 }
 
 Outcome<void> collect_garbage(const NetworkConfig& config, Ports ports) {
@@ -60,7 +67,7 @@ Outcome<void> collect_garbage(const NetworkConfig& config, Ports ports) {
     FirstFailure failures;
     const auto remove_if_stale = [&](const AttachmentKey& who) {
         if (handled.emplace(who.container_id, who.if_name).second) {
-            failures.note(remove_attachment(who, ports));
+            failures.note(remove_attachment(who, config.link, ports));
         }
     };
     const auto endpoints = ports.agent.endpoints();

@@ -108,8 +108,11 @@ Outcome<std::vector<Route>> parse_routes(const json& list) {
     return routes;
 }
 
-json route_to_json(const Route& route, Ipv4Address default_gateway) {
-    json object{{"dst", route.destination.to_string()}, {"gw", route.gateway.value_or(default_gateway).to_string()}};
+json route_to_json(const Route& route) {
+    json object{{"dst", route.destination.to_string()}};
+    if (route.gateway) {
+        object["gw"] = route.gateway->to_string();
+    }
     const std::pair<const char*, const std::optional<unsigned>*> numbers[] = {{"mtu", &route.mtu},
                                                                               {"advmss", &route.advmss},
                                                                               {"priority", &route.priority},
@@ -146,11 +149,12 @@ std::optional<std::size_t> interface_index(const json& result, std::string_view 
     return std::nullopt;
 }
 
+// The first IPv4 one.
 const json* address_of_interface(const json& result, std::size_t index) {
     for (const auto& entry : list_of(result, "ips")) {
         const auto interface = entry.find("interface");
         if (interface != entry.end() && interface->is_number_integer() && interface->get<std::int64_t>() >= 0 &&
-            interface->get<std::size_t>() == index) {
+            interface->get<std::size_t>() == index && !is_ipv6(text_of(entry, "address"))) {
             return &entry;
         }
     }
@@ -169,7 +173,7 @@ Outcome<void> read_interface(const json& interface, MacAddress& mac, unsigned& m
     return {};
 }
 
-Outcome<void> read_address(const json& entry, Endpoint& endpoint) {
+Outcome<void> read_address(const json& entry, Attachment& attachment) {
     const auto address = parse_cidr(text_of(entry, "address"), "prevResult: address");
     if (!address) {
         return std::unexpected(address.error());
@@ -178,9 +182,34 @@ Outcome<void> read_address(const json& entry, Endpoint& endpoint) {
     if (!gateway) {
         return std::unexpected(gateway.error());
     }
-    endpoint.ip = address->first;
-    endpoint.gateway = gateway->value_or(Ipv4Address());
+    attachment.endpoint.ip = address->first;
+    attachment.endpoint.gateway = gateway->value_or(Ipv4Address());
+    attachment.prefix_length = address->second;
     return {};
+}
+
+// Of a veth: those through our gateway, as other plugins of the chain may have theirs in the list. Of a macvlan, which
+// has a whole LAN of gateways: all of them.
+Outcome<std::vector<Route>> routes_of(const json& result, const Endpoint& endpoint) {
+    const bool macvlan = endpoint.host_interface.empty();
+    json ours = json::array();
+    for (const auto& entry : list_of(result, "routes")) {
+        const bool through_gateway = text_of(entry, "gw") == endpoint.gateway.to_string();
+        if (through_gateway || (macvlan && !is_ipv6(text_of(entry, "dst")))) {
+            ours.push_back(entry);
+        }
+    }
+    return parse_routes(ours);
+}
+
+// For veth: the host's side of the pair.
+Outcome<void> read_host_side(const json& result, Endpoint& endpoint) {
+    endpoint.host_interface = host_interface_name(endpoint.container_id, endpoint.if_name);
+    const auto host = interface_index(result, endpoint.host_interface, "");
+    if (!host) {
+        return refuse(Code::invalid_config, "prevResult has no host interface {}", endpoint.host_interface);
+    }
+    return read_interface(list_of(result, "interfaces")[*host], endpoint.host_mac, endpoint.mtu);
 }
 
 }  // namespace
@@ -212,7 +241,7 @@ Outcome<IpamResult> parse_ipam_result(const json& result) {
     if (!routes) {
         return std::unexpected(routes.error());
     }
-    return IpamResult{address->first, *gateway, std::move(*routes), dns_of(result)};
+    return IpamResult{address->first, *gateway, std::move(*routes), dns_of(result), address->second};
 }
 
 json make_result(const Attachment& attachment, const json* prev_result, Version version) {
@@ -220,26 +249,37 @@ json make_result(const Attachment& attachment, const json* prev_result, Version 
     json result = prev_result != nullptr ? *prev_result : json::object();
     json interfaces = list_of(result, "interfaces");
     json ips = list_of(result, "ips");
-    json routes = list_of(result, "routes");
-    interfaces.push_back(
-        {{"name", endpoint.host_interface}, {"mac", endpoint.host_mac.to_string()}, {"mtu", endpoint.mtu}});
+    if (!endpoint.host_interface.empty()) {
+        interfaces.push_back(
+            {{"name", endpoint.host_interface}, {"mac", endpoint.host_mac.to_string()}, {"mtu", endpoint.mtu}});
+    }
     interfaces.push_back({{"name", endpoint.if_name},
                           {"mac", endpoint.mac.to_string()},
                           {"mtu", endpoint.mtu},
                           {"sandbox", endpoint.netns}});
-    ips.push_back({{"address", fmt::format("{}/32", endpoint.ip)},
-                   {"gateway", endpoint.gateway.to_string()},
-                   {"interface", interfaces.size() - 1}});
-    for (const auto& route : attachment.routes) {
-        routes.push_back(route_to_json(route, endpoint.gateway));
+    if (!endpoint.ip.is_unspecified()) {
+        json address{{"address", fmt::format("{}/{}", endpoint.ip, attachment.prefix_length)},
+                     {"interface", interfaces.size() - 1}};
+        if (!endpoint.gateway.is_unspecified()) {
+            address["gateway"] = endpoint.gateway.to_string();
+        }
+        ips.push_back(std::move(address));
     }
     result["interfaces"] = std::move(interfaces);
     result["ips"] = std::move(ips);
-    result["routes"] = std::move(routes);
     if (!attachment.dns.is_null()) {
         result["dns"] = attachment.dns;
     }
-    return convert_result(std::move(result), version);
+    return with_routes(std::move(result), attachment.routes, version);
+}
+
+json with_routes(json prev_result, const std::vector<Route>& added, Version version) {
+    json routes = list_of(prev_result, "routes");
+    for (const auto& route : added) {
+        routes.push_back(route_to_json(route));
+    }
+    prev_result["routes"] = std::move(routes);
+    return convert_result(std::move(prev_result), version);
 }
 
 json convert_result(json result, Version version) {
@@ -265,48 +305,37 @@ bool has_interface(const json& result, std::string_view if_name, std::string_vie
     return interface_index(result, if_name, sandbox).has_value();
 }
 
-Outcome<Attachment> attachment_from_result(const json& result, std::string_view container_id, std::string_view if_name,
-                                           std::string_view sandbox) {
+bool has_host_side(const json& result, const AttachmentKey& who) {
+    return has_interface(result, host_interface_name(who.container_id, who.if_name), "");
+}
+
+Outcome<Attachment> attachment_from_result(const json& result, const AttachmentKey& who, LinkKind link) {
     Attachment attachment;
     auto& endpoint = attachment.endpoint;
-    endpoint.container_id = container_id;
-    endpoint.if_name = if_name;
-    endpoint.netns = sandbox;
-    endpoint.host_interface = host_interface_name(container_id, if_name);
-    const auto inside = interface_index(result, if_name, sandbox);
+    endpoint.container_id = who.container_id;
+    endpoint.if_name = who.if_name;
+    endpoint.netns = who.netns;
+    endpoint.link = link == LinkKind::veth ? "veth" : "macvlan";
+    const auto inside = interface_index(result, who.if_name, who.netns);
     if (!inside) {
-        return refuse(Code::invalid_config, "prevResult has no interface {} in {}", if_name, sandbox);
+        return refuse(Code::invalid_config, "prevResult has no interface {} in {}", who.if_name, who.netns);
     }
-    const auto host = interface_index(result, endpoint.host_interface, "");
-    if (!host) {
-        return refuse(Code::invalid_config, "prevResult has no host interface {}", endpoint.host_interface);
-    }
+    auto done = link == LinkKind::veth ? read_host_side(result, endpoint) : Outcome<void>();
     const json* const address = address_of_interface(result, *inside);
-    if (address == nullptr) {
-        return refuse(Code::invalid_config, "prevResult has no address of interface {}", if_name);
-    }
-    const auto& interfaces = list_of(result, "interfaces");
-    auto done = read_interface(interfaces[*host], endpoint.host_mac, endpoint.mtu);
-    if (done) {
-        done = read_interface(interfaces[*inside], endpoint.mac, endpoint.mtu);
+    if (done && address == nullptr && link == LinkKind::veth) {
+        done = refuse(Code::invalid_config, "prevResult has no address of interface {}", who.if_name);
     }
     if (done) {
-        done = read_address(*address, endpoint);
+        done = read_interface(list_of(result, "interfaces")[*inside], endpoint.mac, endpoint.mtu);
     }
-    if (!done) {
-        return std::unexpected(done.error());
+    if (done && address != nullptr) {
+        done = read_address(*address, attachment);
     }
-    // Other plugins of the chain may have routes in the list: ours go through our gateway.
-    for (const auto& entry : list_of(result, "routes")) {
-        if (text_of(entry, "gw") != endpoint.gateway.to_string()) {
-            continue;
-        }
-        const auto route = parse_route(entry);
-        if (!route) {
-            return std::unexpected(route.error());
-        }
-        attachment.routes.push_back(*route);
+    auto routes = done ? routes_of(result, endpoint) : std::unexpected(done.error());
+    if (!routes) {
+        return std::unexpected(routes.error());
     }
+    attachment.routes = std::move(*routes);
     return attachment;
 }
 

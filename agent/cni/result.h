@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "agent/cni/config.h"
 #include "agent/cni/endpoint.h"
 #include "agent/cni/failure.h"
 #include "agent/cni/version.h"
@@ -39,13 +40,16 @@ struct IpamResult {
     std::optional<Ipv4Address> gateway;
     std::vector<Route> routes;
     nlohmann::json dns;  // null where there is none
+    unsigned prefix_length = 32;
 };
 
-// What ADD creates and CHECK expects.
+// What ADD creates and CHECK expects. A macvlan without an IPAM plugin has no address: endpoint.ip is unspecified.
 struct Attachment {
     Endpoint endpoint;
     std::vector<Route> routes;
-    nlohmann::json dns;  // null where there is none
+    nlohmann::json dns;                            // null where there is none
+    unsigned prefix_length = 32;                   // of endpoint.ip
+    std::optional<std::uint32_t> broadcast_queue;  // of a macvlan, packets; ADD only
 };
 
 // Errors (code 7) name what podlane cannot do: no IPv4 address, more than one, an IPv6 address or route.
@@ -54,16 +58,20 @@ struct Attachment {
 // ADD's result: the attachment appended to what an earlier plugin of the chain returned, if any.
 [[nodiscard]] nlohmann::json make_result(const Attachment& attachment, const nlohmann::json* prev_result,
                                          Version version);
+// What an earlier plugin returned, with `added` after its routes.
+[[nodiscard]] nlohmann::json with_routes(nlohmann::json prev_result, const std::vector<Route>& added, Version version);
 
 // Rewrites a result in the form of `version`.
 [[nodiscard]] nlohmann::json convert_result(nlohmann::json result, Version version);
 
 [[nodiscard]] bool has_interface(const nlohmann::json& result, std::string_view if_name, std::string_view sandbox);
 
-// What a result says of the interface `if_name` in `sandbox` and of its host side. Fields that a result does not carry
-// (mtu before 1.1.0, for one) stay empty. An error (code 7) names what is missing.
-[[nodiscard]] Outcome<Attachment> attachment_from_result(const nlohmann::json& result, std::string_view container_id,
-                                                         std::string_view if_name, std::string_view sandbox);
+// Whether the result has the host's side of a veth pair that podlane made for the attachment.
+[[nodiscard]] bool has_host_side(const nlohmann::json& result, const AttachmentKey& who);
+// What a result says of the attachment and, for veth, of its host side. Fields that a result does not carry (mtu before
+// 1.1.0, master and mode) stay empty. An error (code 7) names what is missing; a macvlan may lack an address.
+[[nodiscard]] Outcome<Attachment> attachment_from_result(const nlohmann::json& result, const AttachmentKey& who,
+                                                         LinkKind link);
 
 // The error object.
 [[nodiscard]] nlohmann::json make_error(const Failure& failure, Version version);

@@ -81,8 +81,8 @@ std::string_view attribute_string(std::span<const std::byte> value) {
     return text.substr(0, text.find('\0'));
 }
 
-Result<RtSocket> RtSocket::open() {
-    Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+Result<RtSocket> RtSocket::open(int protocol) {
+    Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
     if (!socket.valid()) {
         return fail_errno(errno, "netlink: socket");
     }

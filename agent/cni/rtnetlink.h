@@ -94,10 +94,10 @@ struct RtReply {
     std::vector<std::byte> payload;
 };
 
-// A NETLINK_ROUTE socket of the network namespace that it was opened in.
+// A netlink socket of the network namespace that it was opened in.
 class RtSocket {
 public:
-    [[nodiscard]] static Result<RtSocket> open();
+    [[nodiscard]] static Result<RtSocket> open(int protocol = NETLINK_ROUTE);
     // Sends a request and collects the answer. An error carries the kernel's errno and, where it gave one, its text.
     // A list that changed while the kernel wrote it is asked for again.
     [[nodiscard]] Result<std::vector<RtReply>> request(RtMessage message);

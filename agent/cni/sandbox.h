@@ -23,6 +23,7 @@ public:
     [[nodiscard]] static Result<Sandbox> open(const std::string& path);
 
     [[nodiscard]] int fd() const { return target_.get(); }
+    [[nodiscard]] int own_fd() const { return own_.get(); }
 
     // Runs `action` inside. What it opens there (sockets) stays bound to the container's namespace.
     template <typename Action>

@@ -83,9 +83,8 @@ private:
 //   container c1 eth0 --- pl............. node 1 (podCIDR 10.244.1.0/24, podlane-agent)
 class CniNode : public testing::Test {
 protected:
-    void SetUp() override {
-        cluster_ = std::make_unique<Cluster>(ClusterOptions{.nodes = node_count(), .extra_config = {}});
-    }
+    void SetUp() override { start({.nodes = node_count(), .extra_config = {}}); }
+    void start(const ClusterOptions& options) { cluster_ = std::make_unique<Cluster>(options); }
     [[nodiscard]] virtual unsigned node_count() const { return 1; }
 
     [[nodiscard]] Node& node(unsigned number = 1) { return cluster_->node(number); }

@@ -74,12 +74,92 @@ INSTANTIATE_TEST_SUITE_P(
                     BadValue{"cniVersion", "one", 1}, BadValue{"cniVersion", "1.0", 1}, BadValue{"cniVersion", 1, 6},
                     BadValue{"runDirr", "/run/x", 2}, BadValue{"name", nullptr, 7}, BadValue{"name", "../x", 7},
                     BadValue{"name", 5, 7}, BadValue{"runDir", "run", 7}, BadValue{"runDir", false, 7},
-                    BadValue{"link", "macvlan", 7}, BadValue{"link", "ipvlan", 7}, BadValue{"link", 1, 7},
-                    BadValue{"mtu", 67, 7}, BadValue{"mtu", 65536, 7}, BadValue{"mtu", -1, 7},
-                    BadValue{"mtu", "1400", 7}, BadValue{"mtu", 1400.5, 7}, BadValue{"dns", "10.96.0.10", 7},
-                    BadValue{"ipam", "host-local", 7}, BadValue{"ipam", json::object(), 7},
-                    BadValue{"ipam", json{{"type", "../../bin/sh"}}, 7}, BadValue{"ipam", json{{"type", 3}}, 7},
-                    BadValue{"prevResult", json::array(), 7}, BadValue{"prevResult", json{{"ips", {1}}}, 7}));
+                    BadValue{"link", "ipvlan", 7}, BadValue{"link", 1, 7}, BadValue{"mtu", 67, 7},
+                    BadValue{"mtu", 65536, 7}, BadValue{"mtu", -1, 7}, BadValue{"mtu", "1400", 7},
+                    BadValue{"mtu", 1400.5, 7}, BadValue{"dns", "10.96.0.10", 7}, BadValue{"ipam", "host-local", 7},
+                    BadValue{"ipam", json::object(), 7}, BadValue{"ipam", json{{"type", "../../bin/sh"}}, 7},
+                    BadValue{"ipam", json{{"type", 3}}, 7}, BadValue{"prevResult", json::array(), 7},
+                    BadValue{"prevResult", json{{"ips", {1}}}, 7}));
+
+json macvlan() {
+    auto config_json = minimal();
+    config_json["link"] = "macvlan";
+    return config_json;
+}
+
+TEST(CniConfigTest, Macvlan_HasTheDefaultsOfTheReferencePlugin) {
+    const auto config = parse(macvlan());
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->link, LinkKind::macvlan);
+    EXPECT_EQ(config->macvlan.master, "");
+    EXPECT_EQ(config->macvlan.mode, "bridge");
+    EXPECT_FALSE(config->macvlan.mac || config->macvlan.runtime_mac || config->macvlan.broadcast_queue);
+    EXPECT_EQ(config->ipam_type, "");
+    EXPECT_FALSE(config->ipam);
+}
+
+TEST(CniConfigTest, Macvlan_TakesTheKeysOfTheReferencePlugin) {
+    auto config_json = macvlan();
+    config_json.update({{"master", "em2"},
+                        {"mode", "vepa"},
+                        {"mtu", 1400},
+                        {"mac", "02:00:00:00:00:11"},
+                        {"bcqueuelen", 2000},
+                        {"linkInContainer", false},
+                        {"runtimeConfig", {{"mac", "02:00:00:00:00:12"}}},
+                        {"ipam", {{"type", "static"}}}});
+    const auto config = parse(config_json);
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->macvlan.master, "em2");
+    EXPECT_EQ(config->macvlan.mode, "vepa");
+    EXPECT_EQ(config->macvlan.mac, *MacAddress::parse("02:00:00:00:00:11"));
+    EXPECT_EQ(config->macvlan.runtime_mac, *MacAddress::parse("02:00:00:00:00:12"));
+    EXPECT_EQ(config->macvlan.broadcast_queue, 2000U);
+    EXPECT_EQ(config->ipam_type, "static");
+}
+
+TEST(CniConfigTest, EmptyIpamOfAMacvlan_MeansNoAddress) {
+    for (const auto& ipam : {json(nullptr), json::object(), json{{"type", ""}}}) {
+        auto config_json = macvlan();
+        config_json["ipam"] = ipam;
+        for (const auto command : {Command::add, Command::del}) {
+            const auto config = parse(config_json, command);
+            ASSERT_TRUE(config) << config.error().message;
+            EXPECT_EQ(config->ipam_type, "");
+        }
+    }
+}
+
+class BadMacvlanValueTest : public testing::TestWithParam<BadValue> {};
+
+TEST_P(BadMacvlanValueTest, Failure_HasTheCodeAndNamesTheKeyAndDoesNotStopDel) {
+    const auto& [key, value, code] = GetParam();
+    auto config_json = macvlan();
+    config_json[key] = value;
+    const auto config = parse(config_json);
+    ASSERT_FALSE(config);
+    EXPECT_EQ(config.error().code, code);
+    EXPECT_NE(config.error().message.find(key), std::string::npos) << config.error().message;
+    EXPECT_TRUE(parse(config_json, Command::del));
+}
+
+INSTANTIATE_TEST_SUITE_P(CniConfigTest, BadMacvlanValueTest,
+                         testing::Values(BadValue{"master", "a/b", 7}, BadValue{"master", 7, 7},
+                                         BadValue{"mode", "source", 7}, BadValue{"mode", 4, 7},
+                                         BadValue{"mac", "02:00", 7}, BadValue{"mac", "01:00:5e:00:00:01", 7},
+                                         BadValue{"mac", 1, 7}, BadValue{"bcqueuelen", -1, 7},
+                                         BadValue{"bcqueuelen", "many", 7}, BadValue{"bcqueuelen", 1LL << 32, 7},
+                                         BadValue{"linkInContainer", true, 2}, BadValue{"linkInContainr", false, 2}));
+
+// What a veth has no use for is a mistake there.
+TEST(CniConfigTest, KeysOfMacvlan_AreUnknownToVeth) {
+    for (const auto& [key, value] :
+         {std::pair<const char*, json>("mac", "02:00:00:00:00:11"), {"bcqueuelen", 10}, {"linkInContainer", false}}) {
+        auto config_json = minimal();
+        config_json[key] = value;
+        EXPECT_EQ(parse(config_json).error().code, 2U) << key;
+    }
+}
 
 TEST(CniConfigTest, UnknownKey_IsReportedWithItsValue) {
     auto config_json = minimal();

@@ -162,10 +162,33 @@ TEST(CniAgentTest, Network_IsReadAndJudged) {
     ASSERT_TRUE(network) << network.error().message;
     EXPECT_EQ(network->pod_cidrs.at(0).to_string(), "10.244.1.0/24");
     EXPECT_EQ(network->mtu, 1450U);
+    EXPECT_TRUE(network->macvlans.empty());
     EXPECT_EQ(parse_node_network(R"({"podCIDRs":[],"mtu":1450})").error().code, 11U);
     for (const char* const text :
          {"", "[]", "{}", R"({"podCIDRs":["x"],"mtu":1450})", R"({"podCIDRs":["10.1.0.0/24"]})"}) {
         EXPECT_EQ(parse_node_network(text).error().code, 6U) << text;
+    }
+}
+
+TEST(CniAgentTest, MacvlanNetworks_AreReadAndJudged) {
+    const auto parse = [](const char* list) {
+        return parse_node_network(fmt::format(R"({{"podCIDRs":["10.244.1.0/24"],"mtu":1450,"macvlan":{}}})", list));
+    };
+    const auto network = parse(R"([{"name":"lan","master":"em2","mode":"bridge","shim":"podlane-lan",
+        "hostAddress":"172.20.7.100","routes":["10.244.0.0/16","10.32.0.0/24"]},
+        {"name":"away","master":"em3","mode":"bridge","shim":"podlane-away","hostAddress":"","routes":[]}])");
+    ASSERT_TRUE(network) << network.error().message;
+    ASSERT_EQ(network->macvlans.size(), 2U);
+    const auto& lan = network->macvlans[0];
+    EXPECT_EQ(lan.name + " " + lan.master + " " + lan.mode, "lan em2 bridge");
+    EXPECT_EQ(lan.host_address.to_string(), "172.20.7.100");
+    ASSERT_EQ(lan.routes.size(), 2U);
+    EXPECT_EQ(lan.routes[1].to_string(), "10.32.0.0/24");
+    EXPECT_TRUE(network->macvlans[1].host_address.is_unspecified());
+    for (const char* const list :
+         {R"([1])", R"([{"routes":[]}])", R"([{"master":"em2"}])", R"([{"master":"em2","routes":["x"]}])",
+          R"([{"master":"em2","routes":{}}])", R"([{"master":"em2","routes":[],"hostAddress":"x"}])"}) {
+        EXPECT_EQ(parse(list).error().code, 6U) << list;
     }
 }
 

@@ -8,6 +8,7 @@
 #include <bit>
 
 #include "agent/cni/link_requests.h"
+#include "agent/cni/macvlan_requests.h"
 #include "agent/cni/rtnetlink.h"
 
 namespace podlane::cni {
@@ -32,12 +33,22 @@ std::vector<std::byte> bytes_of(std::initializer_list<int> values) {
 }
 
 TEST(CniNetlinkTest, AddressRequest_IsAWholeMessage) {
-    auto message = add_address_request(7, *Ipv4Address::parse("10.244.1.5"));
+    auto message = add_address_request(7, *Ipv4Address::parse("10.244.1.5"), 32);
     EXPECT_EQ(hex(message.finish(3)),
               "28000000 14000506 03000000 00000000 "  // length 40, RTM_NEWADDR, REQUEST|ACK|EXCL|CREATE, sequence, port
               "02200000 07000000 "                    // AF_INET, /32, no flags, universe, ifindex
               "08000200 0af40105 "                    // IFA_LOCAL
               "08000100 0af40105 ");                  // IFA_ADDRESS
+}
+
+TEST(CniNetlinkTest, AddressOfALan_HasABroadcastAddress) {
+    const auto end_of = [](unsigned prefix_length) {
+        auto message = add_address_request(7, *Ipv4Address::parse("172.20.7.51"), prefix_length);
+        return hex(message.finish(1).subspan(NLMSG_HDRLEN + 24));
+    };
+    EXPECT_EQ(end_of(24), "08000400 ac1407ff ");
+    EXPECT_EQ(end_of(30), "08000400 ac140733 ");
+    EXPECT_EQ(end_of(31), "");
 }
 
 TEST(CniNetlinkTest, GatewayRoute_IsOnLink) {
@@ -57,7 +68,7 @@ TEST(CniNetlinkTest, RouteWithEverything_CarriesEverything) {
     route.advmss = 1360;
     route.priority = 5;
     route.table = 300;
-    auto message = add_route_request(7, route, *Ipv4Address::parse("10.244.1.1"));
+    auto message = add_route_request(7, route, *Ipv4Address::parse("10.244.1.1"), *Ipv4Prefix::parse("10.244.1.1/32"));
     EXPECT_EQ(hex(message.finish(1)),
               "58000000 18000506 01000000 00000000 "
               "020c0000 fe030001 04000000 "                      // /12; scope universe; RTNH_F_ONLINK
@@ -68,7 +79,8 @@ TEST(CniNetlinkTest, RouteWithEverything_CarriesEverything) {
 }
 
 TEST(CniNetlinkTest, RouteThroughOurGateway_NeedsNoOnlinkFlag) {
-    auto message = add_route_request(7, Route(), *Ipv4Address::parse("10.244.1.1"));
+    auto message =
+        add_route_request(7, Route(), *Ipv4Address::parse("10.244.1.1"), *Ipv4Prefix::parse("10.244.1.1/32"));
     const auto bytes = message.finish(1);
     EXPECT_EQ(hex(bytes.subspan(NLMSG_HDRLEN, sizeof(rtmsg))), "02000000 fe030001 00000000 ");
 }
@@ -92,6 +104,64 @@ TEST(CniNetlinkTest, VethPair_IsOneRequestWithThePeerInTheSandbox) {
               "09000300 65746830 00000000 "                    // "eth0"
               "0a000100 02000000 00050000 08000400 aa050000 "
               "08001c00 09000000 ");  // IFLA_NET_NS_FD
+}
+
+Attachment macvlan() {
+    Attachment attachment;
+    attachment.endpoint.container_id = "c1";
+    attachment.endpoint.if_name = "eth0";
+    attachment.endpoint.mac = *MacAddress::parse("02:00:00:00:00:05");
+    attachment.endpoint.mtu = 1500;
+    attachment.endpoint.mode = "bridge";
+    return attachment;
+}
+
+TEST(CniNetlinkTest, Macvlan_IsMadeInTheSandboxUnderANameOfItsOwn) {
+    auto message = create_macvlan_request(macvlan(), 3, 9);
+    EXPECT_EQ(hex(message.finish(1)),
+              "74000000 10000506 01000000 00000000 "
+              "00000000 00000000 00000000 00000000 "           // ifinfomsg
+              "14000300 706c3068 62367364 67683930 69303900 "  // IFLA_IFNAME "pl0hb6sdgh90i09"
+              "08000500 03000000 08001c00 09000000 "           // IFLA_LINK, IFLA_NET_NS_FD
+              "0a000100 02000000 00050000 08000400 dc050000 "  // IFLA_ADDRESS, IFLA_MTU 1500
+              "1c001280 0c000100 6d616376 6c616e00 "           // IFLA_LINKINFO: IFLA_INFO_KIND "macvlan"
+              "0c000280 08000100 04000000 ");                  // IFLA_INFO_DATA: MACVLAN_MODE_BRIDGE
+}
+
+TEST(CniNetlinkTest, BroadcastQueueOfAMacvlan_IsAskedForOnlyWhereItIsGiven) {
+    auto attachment = macvlan();
+    attachment.endpoint.mode = "vepa";
+    attachment.broadcast_queue = 2000;
+    auto message = create_macvlan_request(attachment, 3, 9);
+    const auto bytes = message.finish(1);
+    EXPECT_EQ(hex(bytes.subspan(bytes.size() - 20)), "14000280 08000100 02000000 08000700 d0070000 ");
+}
+
+TEST(CniNetlinkTest, ModesOfAMacvlan_HaveTheKernelsNumbers) {
+    for (const auto& [name, number] : {std::pair("private", 1U), {"vepa", 2U}, {"bridge", 4U}, {"passthru", 8U}}) {
+        EXPECT_EQ(macvlan_mode_number(name), number);
+        EXPECT_EQ(macvlan_mode_name(number), name);
+    }
+    EXPECT_EQ(macvlan_mode_name(16), "") << "mode source is none of the reference plugin's";
+}
+
+TEST(CniNetlinkTest, RouteOfALan_NeedsOnlinkOutsideItsSubnetOnly) {
+    const auto lan = *Ipv4Prefix::parse("172.20.7.0/24");
+    const auto flags = [&](const char* gateway) {
+        Route route;
+        route.gateway = *Ipv4Address::parse(gateway);
+        auto message = add_route_request(7, route, Ipv4Address(), lan);
+        return std::to_integer<unsigned>(message.finish(1)[NLMSG_HDRLEN + offsetof(rtmsg, rtm_flags)]);
+    };
+    EXPECT_EQ(flags("172.20.7.254"), 0U);
+    EXPECT_EQ(flags("10.1.2.3"), unsigned{RTNH_F_ONLINK});
+}
+
+TEST(CniNetlinkTest, RouteWithoutAnyGateway_GoesToTheLink) {
+    auto message = add_route_request(7, Route(), Ipv4Address(), *Ipv4Prefix::parse("172.20.7.0/24"));
+    EXPECT_EQ(hex(message.finish(1)),
+              "2c000000 18000506 01000000 00000000 02000000 fe030001 00000000 "
+              "08000100 00000000 08000400 07000000 ");  // RTA_DST, RTA_OIF
 }
 
 TEST(CniNetlinkTest, BringUp_SetsNothingButTheFlagAndTheAlias) {

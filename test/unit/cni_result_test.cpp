@@ -8,6 +8,8 @@ namespace {
 
 using nlohmann::json;
 
+const AttachmentKey key{"c1", "eth0", "/run/netns/a"};
+
 Attachment sample() {
     Attachment attachment;
     auto& endpoint = attachment.endpoint;
@@ -21,6 +23,7 @@ Attachment sample() {
     endpoint.gateway = *Ipv4Address::parse("10.244.1.1");
     endpoint.mtu = 1450;
     Route route;
+    route.gateway = endpoint.gateway;
     route.priority = 7;
     attachment.routes.push_back(route);
     attachment.dns = {{"nameservers", {"10.96.0.10"}}};
@@ -137,7 +140,7 @@ TEST(CniResultTest, IpamResultThatCannotBeSetUp_SaysWhat) {
 TEST(CniResultTest, Attachment_IsReadBackFromTheResultOfEachVersion) {
     for (const auto version : supported_versions) {
         const auto result = make_result(sample(), nullptr, version);
-        const auto back = attachment_from_result(result, "c1", "eth0", "/run/netns/a");
+        const auto back = attachment_from_result(result, key, LinkKind::veth);
         ASSERT_TRUE(back) << back.error().message;
         auto expected = sample();
         expected.endpoint.mtu = version == version_1_1_0 ? 1450 : 0;
@@ -151,25 +154,96 @@ TEST(CniResultTest, RoutesOfOtherPlugins_AreNotExpectedOfUs) {
     auto result = make_result(sample(), nullptr, version_1_0_0);
     result["routes"].push_back({{"dst", "::/0"}, {"gw", "fd00::1"}});
     result["routes"].push_back({{"dst", "192.168.8.0/24"}, {"gw", "192.168.7.1"}});
-    const auto back = attachment_from_result(result, "c1", "eth0", "/run/netns/a");
+    const auto back = attachment_from_result(result, key, LinkKind::veth);
     ASSERT_TRUE(back) << back.error().message;
     EXPECT_EQ(back->routes.size(), 1U);
 }
 
 TEST(CniResultTest, ResultThatLacksTheAttachment_SaysWhatIsMissing) {
     const auto whole = make_result(sample(), nullptr, version_1_0_0);
-    EXPECT_NE(attachment_from_result(whole, "c1", "eth1", "/run/netns/a").error().message.find("eth1"),
-              std::string::npos);
-    EXPECT_NE(attachment_from_result(whole, "c2", "eth0", "/run/netns/a").error().message.find("host interface"),
-              std::string::npos);
+    const auto message = [](const json& result, const AttachmentKey& who) {
+        return attachment_from_result(result, who, LinkKind::veth).error().message;
+    };
+    EXPECT_NE(message(whole, {"c1", "eth1", "/run/netns/a"}).find("eth1"), std::string::npos);
+    EXPECT_NE(message(whole, {"c2", "eth0", "/run/netns/a"}).find("host interface"), std::string::npos);
     auto without_address = whole;
     without_address["ips"][0]["interface"] = 0;
-    EXPECT_NE(attachment_from_result(without_address, "c1", "eth0", "/run/netns/a").error().message.find("address"),
-              std::string::npos);
+    EXPECT_NE(message(without_address, key).find("address"), std::string::npos);
     auto without_mac = whole;
     without_mac["interfaces"][1].erase("mac");
-    EXPECT_NE(attachment_from_result(without_mac, "c1", "eth0", "/run/netns/a").error().message.find("MAC"),
-              std::string::npos);
+    EXPECT_NE(message(without_mac, key).find("MAC"), std::string::npos);
+}
+
+Attachment macvlan_sample() {
+    Attachment attachment;
+    auto& endpoint = attachment.endpoint;
+    endpoint.container_id = "c1";
+    endpoint.if_name = "eth0";
+    endpoint.netns = "/run/netns/a";
+    endpoint.link = "macvlan";
+    endpoint.mac = *MacAddress::parse("02:00:00:00:00:05");
+    endpoint.ip = *Ipv4Address::parse("172.20.7.51");
+    endpoint.gateway = *Ipv4Address::parse("172.20.7.254");
+    endpoint.mtu = 1500;
+    attachment.prefix_length = 24;
+    Route through_host;
+    through_host.destination = *Ipv4Prefix::parse("10.244.0.0/16");
+    through_host.gateway = *Ipv4Address::parse("172.20.7.100");
+    attachment.routes = {Route(), through_host};
+    return attachment;
+}
+
+// The shape of the reference macvlan plugin's: one interface, the address with its network, routes as they were given.
+TEST(CniResultTest, ResultOfAMacvlan_HasNoHostSide) {
+    EXPECT_EQ(make_result(macvlan_sample(), nullptr, version_1_0_0), json::parse(R"({
+        "cniVersion": "1.0.0",
+        "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:05", "sandbox": "/run/netns/a"}],
+        "ips": [{"address": "172.20.7.51/24", "gateway": "172.20.7.254", "interface": 0}],
+        "routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.244.0.0/16", "gw": "172.20.7.100"}]})"));
+}
+
+TEST(CniResultTest, MacvlanWithoutAddress_HasAnInterfaceOnly) {
+    auto attachment = macvlan_sample();
+    attachment.endpoint.ip = attachment.endpoint.gateway = Ipv4Address();
+    attachment.routes.clear();
+    const auto result = make_result(attachment, nullptr, version_1_1_0);
+    EXPECT_EQ(result, json::parse(R"({
+        "cniVersion": "1.1.0", "ips": [], "routes": [],
+        "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:05", "mtu": 1500, "sandbox": "/run/netns/a"}]})"));
+    const auto back = attachment_from_result(result, key, LinkKind::macvlan);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_TRUE(back->endpoint.ip.is_unspecified());
+}
+
+TEST(CniResultTest, MacvlanAttachment_IsReadBackWithAllItsRoutes) {
+    const auto back =
+        attachment_from_result(make_result(macvlan_sample(), nullptr, version_1_1_0), key, LinkKind::macvlan);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->endpoint, macvlan_sample().endpoint);
+    EXPECT_EQ(back->prefix_length, 24U);
+    EXPECT_EQ(back->routes, macvlan_sample().routes);
+}
+
+// As the reference plugin returns them with two ranges.
+TEST(CniResultTest, Ipv6BesideIpv4_IsPassedOver) {
+    auto result = make_result(macvlan_sample(), nullptr, version_1_0_0);
+    result["ips"].insert(result["ips"].begin(), json{{"address", "fd00::5/64"}, {"interface", 0}});
+    result["routes"].push_back({{"dst", "::/0"}});
+    const auto back = attachment_from_result(result, key, LinkKind::macvlan);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->endpoint.ip.to_string(), "172.20.7.51");
+    EXPECT_EQ(back->routes.size(), 2U);
+}
+
+TEST(CniResultTest, RoutesAddedToAResult_LeaveTheRestAsItIs) {
+    auto whole = make_result(macvlan_sample(), nullptr, version_1_0_0);
+    whole["extra"] = "kept";
+    auto expected = whole;
+    expected["routes"].push_back({{"dst", "10.32.0.0/24"}, {"gw", "172.20.7.100"}});
+    Route services;
+    services.destination = *Ipv4Prefix::parse("10.32.0.0/24");
+    services.gateway = *Ipv4Address::parse("172.20.7.100");
+    EXPECT_EQ(with_routes(whole, {services}, version_1_0_0), expected);
 }
 
 TEST(CniResultTest, ErrorObject_HasVersionCodeMessageAndDetailsIfAny) {

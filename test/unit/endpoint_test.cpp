@@ -80,13 +80,48 @@ INSTANTIATE_TEST_SUITE_P(EndpointTest, BadFieldTest,
                          testing::Values(BadField{"containerID", "../../etc"}, BadField{"containerID", nullptr},
                                          BadField{"containerID", std::string(129, 'a')}, BadField{"ifName", "a/b"},
                                          BadField{"ifName", ".."}, BadField{"ifName", "sixteen-is-too-m"},
-                                         BadField{"hostInterface", ""}, BadField{"link", "macvlan"},
+                                         BadField{"hostInterface", ""}, BadField{"link", "ipvlan"},
                                          BadField{"ip", "10.244.1"}, BadField{"ip", "127.0.0.1"}, BadField{"ip", 5},
                                          BadField{"gateway", nullptr}, BadField{"gateway", "10.244.1.5"},
                                          BadField{"mac", "ff:ff:ff:ff:ff:ff"}, BadField{"mac", "02:00"},
                                          BadField{"hostMac", "00:00:00:00:00:00"}, BadField{"mtu", "1450"},
                                          BadField{"mtu", 67}, BadField{"mtu", 65536}, BadField{"mtu", -1},
                                          BadField{"mtu", nullptr}, BadField{"mtuFixed", 1}, BadField{"name", 7}));
+
+Endpoint macvlan_sample() {
+    Endpoint endpoint = sample();
+    endpoint.link = "macvlan";
+    endpoint.master = "em2";
+    endpoint.mode = "bridge";
+    endpoint.gateway = {};
+    endpoint.host_interface.clear();
+    endpoint.host_mac = {};
+    return endpoint;
+}
+
+TEST(EndpointTest, Macvlan_HasAMasterAndNoSideOnTheHost) {
+    const auto json = macvlan_sample().to_json();
+    EXPECT_EQ(json.at("master"), "em2");
+    EXPECT_EQ(json.at("mode"), "bridge");
+    EXPECT_FALSE(json.contains("hostInterface"));
+    const auto back = Endpoint::from_json(json);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(*back, macvlan_sample());
+}
+
+class BadMacvlanFieldTest : public testing::TestWithParam<BadField> {};
+
+TEST_P(BadMacvlanFieldTest, Error_NamesTheField) {
+    auto json = macvlan_sample().to_json();
+    json[GetParam().key] = GetParam().value;
+    const auto back = Endpoint::from_json(json);
+    ASSERT_FALSE(back);
+    EXPECT_NE(back.error().message.find(GetParam().key), std::string::npos) << back.error().message;
+}
+
+INSTANTIATE_TEST_SUITE_P(EndpointTest, BadMacvlanFieldTest,
+                         testing::Values(BadField{"master", ""}, BadField{"master", "a/b"}, BadField{"mode", "bond"},
+                                         BadField{"gateway", "10.244.1.5"}, BadField{"gateway", "127.0.0.1"}));
 
 TEST(EndpointTest, TextThatIsNoRecord_IsAnError) {
     EXPECT_FALSE(Endpoint::parse(""));
