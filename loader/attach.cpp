@@ -26,13 +26,15 @@ struct HookTraits {
     clsact::Direction direction;
 };
 
-constexpr std::array<HookTraits, 6> hooks = {{
+constexpr std::array<HookTraits, 8> hooks = {{
     {Hook::from_pod, "from-pod", BPF_TCX_INGRESS, clsact::Direction::ingress},
     {Hook::to_pod, "to-pod", BPF_TCX_EGRESS, clsact::Direction::egress},
     {Hook::from_underlay, "from-underlay", BPF_TCX_INGRESS, clsact::Direction::ingress},
     {Hook::to_underlay, "to-underlay", BPF_TCX_EGRESS, clsact::Direction::egress},
     {Hook::from_overlay, "from-overlay", BPF_TCX_INGRESS, clsact::Direction::ingress},
     {Hook::to_overlay, "to-overlay", BPF_TCX_EGRESS, clsact::Direction::egress},
+    {Hook::from_shim, "from-shim", BPF_TCX_INGRESS, clsact::Direction::ingress},
+    {Hook::to_shim, "to-shim", BPF_TCX_EGRESS, clsact::Direction::egress},
 }};
 
 const HookTraits& traits_of(Hook hook) {

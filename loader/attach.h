@@ -15,7 +15,7 @@
 namespace podlane {
 
 // The places where programs run; one program each.
-enum class Hook { from_pod, to_pod, from_underlay, to_underlay, from_overlay, to_overlay };
+enum class Hook { from_pod, to_pod, from_underlay, to_underlay, from_overlay, to_overlay, from_shim, to_shim };
 
 [[nodiscard]] std::string_view to_string(Hook hook);
 

@@ -13,6 +13,7 @@
 #include "tc_from_pod.skel.h"
 #include "tc_from_underlay.skel.h"
 #include "tc_overlay.skel.h"
+#include "tc_shim.skel.h"
 #include "tc_to_pod.skel.h"
 #include "tc_to_underlay.skel.h"
 
@@ -24,6 +25,7 @@ struct Datapath::Objects {
     SkeletonPointer<tc_from_underlay> from_underlay;
     SkeletonPointer<tc_to_underlay> to_underlay;
     SkeletonPointer<tc_overlay> overlay;
+    SkeletonPointer<tc_shim> shim;
     SkeletonPointer<nat_sweep> sweep;
 };
 
@@ -49,6 +51,7 @@ Result<Datapath> Datapath::load(const PinDirectory& pins, const datapath_config&
              [&] { return load_into(objects->from_underlay); },
              [&] { return load_into(objects->to_underlay); },
              [&] { return load_into(objects->overlay); },
+             [&] { return load_into(objects->shim); },
              [&] { return load_into(objects->sweep); },
          }) {
         if (auto loaded = step(); !loaded) {
@@ -61,7 +64,7 @@ Result<Datapath> Datapath::load(const PinDirectory& pins, const datapath_config&
 Result<std::vector<std::string>> Datapath::restore_pins(const PinDirectory& pins) const {
     std::vector<std::string> restored;
     for (auto* object : {objects_->from_pod->obj, objects_->to_pod->obj, objects_->from_underlay->obj,
-                         objects_->to_underlay->obj, objects_->overlay->obj}) {
+                         objects_->to_underlay->obj, objects_->overlay->obj, objects_->shim->obj}) {
         if (auto done = restore_map_pins(object, pins, restored); !done) {
             return std::unexpected(done.error());
         }
@@ -93,6 +96,12 @@ int Datapath::program_fd(Hook hook) const {
             break;
         case Hook::to_overlay:
             program = objects_->overlay->progs.to_overlay;
+            break;
+        case Hook::from_shim:
+            program = objects_->shim->progs.from_shim;
+            break;
+        case Hook::to_shim:
+            program = objects_->shim->progs.to_shim;
             break;
     }
     return bpf_program__fd(program);

@@ -158,7 +158,7 @@ static __always_inline int nat_check_host(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 
-	if (!config.nat.enabled || !nat_may_collide(skb))
+	if (!nat_is_used() || !nat_may_collide(skb))
 		return VERDICT_PASS;
 	if (!pull_ipv4(skb, ETH_HLEN) ||
 	    parse_ipv4(skb, ETH_HLEN, skb->len, &packet) != DROP_NONE || !packet.has_flow ||

@@ -62,7 +62,15 @@
 	X(NAT_TTL_EXPIRED, "nat-ttl-expired",                                                      \
 	  "a reply from the outside arrived with no hop left to its pod")                          \
 	X(NAT_REWRITE_FAILED, "nat-rewrite-failed",                                                \
-	  "the kernel refused to translate the packet, or it is too short for its protocol")
+	  "the kernel refused to translate the packet, or it is too short for its protocol")       \
+	X(SHIM_FOREIGN_SENDER, "shim-foreign-sender",                                              \
+	  "seen at a macvlan shim, from none of this node's macvlan pods: the LAN's broadcasts"    \
+	  " are copied to it, and answered by the master alone")                                   \
+	X(SHIM_FOREIGN_ARP, "shim-foreign-arp",                                                    \
+	  "a macvlan pod's ARP, seen at the shim, that is no request for the host's address")      \
+	X(SHIM_NOT_TO_POD, "shim-not-to-pod",                                                      \
+	  "the host's own ARP, multicast, redirects or whatever else is for none of this node's"   \
+	  " macvlan pods: the LAN must not see the shim")
 
 enum drop_reason {
 	DROP_NONE = 0,

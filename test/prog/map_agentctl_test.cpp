@@ -67,6 +67,9 @@ protected:
         ASSERT_TRUE(fragments_.update(NatFragmentKeyFormat::parse("udp:10.244.1.5:203.0.113.10:4711").value(),
                                       {.seen = 6, .address = address("192.168.0.1"), .flags = 0, .pad = {}}));
         ASSERT_TRUE(devices_.update(2, {.address = address("192.168.0.1")}));
+        ASSERT_TRUE(macvlan_pods_.update(
+            address("172.20.7.51"),
+            {.ifindex = 9, .host_address = address("172.20.7.100"), .mac = {0x0a, 1, 2, 3, 4, 6}, .pad = {}}));
     }
 
     static std::vector<packet_counter> per_cpu(std::uint64_t packets, std::uint64_t bytes) {
@@ -88,6 +91,7 @@ protected:
         pin(pod_flows_.fd(), pin_path<spec::nat_flows_by_pod>(bpffs()));
         pin(fragments_.fd(), pin_path<spec::nat_fragments>(bpffs()));
         pin(devices_.fd(), pin_path<spec::nat_address_by_device>(bpffs()));
+        pin(macvlan_pods_.fd(), pin_path<spec::macvlan_pods_by_ipv4>(bpffs()));
     }
     [[nodiscard]] Ran agentctl(std::vector<std::string> arguments) const {
         arguments.insert(arguments.end(), {"--bpffs", bpffs().native()});
@@ -135,6 +139,7 @@ protected:
     Map<spec::nat_flows_by_pod> pod_flows_ = new_map<spec::nat_flows_by_pod>();
     Map<spec::nat_fragments> fragments_ = new_map<spec::nat_fragments>();
     Map<spec::nat_address_by_device> devices_ = new_map<spec::nat_address_by_device>();
+    Map<spec::macvlan_pods_by_ipv4> macvlan_pods_ = new_map<spec::macvlan_pods_by_ipv4>();
 };
 
 TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
@@ -185,6 +190,13 @@ TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
                   Document::array({entry({{"reason", "outside"}, {"direction", "from-pod"}}, counter(1, 60))})));
     EXPECT_EQ(all[8]["entries"][PATH_POD_TO_OVERLAY], entry({{"path", "pod-to-overlay"}}, counter(5, 7)));
     EXPECT_EQ(all[8]["entries"].size(), std::size_t{PATH_COUNT});
+}
+
+TEST_F(AgentctlMapTest, DumpOfTheMacvlanPods_HasAddressesAndMacs) {
+    EXPECT_EQ(json({"map", "dump", "macvlan_pods_by_ipv4"})[0]["entries"],
+              Document::array(
+                  {Document{{"key", {{"address", "172.20.7.51"}}},
+                            {"value", {{"ifindex", 9}, {"hostIP", "172.20.7.100"}, {"mac", "0a:01:02:03:04:06"}}}}}));
 }
 
 TEST_F(AgentctlMapTest, DumpOfTheTranslations_HasAddressesPortsAndNames) {
