@@ -21,7 +21,7 @@ struct Endpoint {
     std::string name_space;  // of the Pod, with name and uid; empty when the runtime did not say
     std::string name;
     std::string uid;
-    std::string network;  // name of the CNI network; empty when rebuilt from the kernel
+    std::string network;        // name of the CNI network; empty when rebuilt from the kernel
     std::string link = "veth";  // or "macvlan"
     std::string master;         // macvlan: the device of the host that the pod's hangs on; empty for veth
     std::string mode;           // macvlan: bridge, private, vepa or passthru; empty for veth

@@ -136,9 +136,11 @@ Result<void> go_over(const CleanupTarget& target, CleanupMode mode, Lines& lines
         return std::unexpected(links.error());
     }
     const PinDirectory pins(target.bpffs);
+    // The devices first: without the programs at their hooks the overlay device passes what it gets, and a shim answers
+    // for the host on the LAN.
     for (auto& removed :
-         {remove_filters(*links, pins, mode, lines), remove_pins(pins, mode, lines), remove_rules(mode, lines),
-          remove_host_network(*socket, target, pod_devices(*links), mode, lines)}) {
+         {remove_host_network(*socket, target, pod_devices(*links), mode, lines),
+          remove_filters(*links, pins, mode, lines), remove_pins(pins, mode, lines), remove_rules(mode, lines)}) {
         if (!removed) {
             return removed;
         }

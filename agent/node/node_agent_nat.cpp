@@ -31,7 +31,8 @@ std::map<std::uint32_t, Ipv4Address> NodeAgent::uplink_addresses() {
 }
 
 Result<void> NodeAgent::start_sweeper() {
-    if (!settings_.overlay.snat.enabled) {
+    const auto& snat = settings_.overlay.snat;
+    if (!snat.enabled && !snat.macvlan) {
         sweeper_.reset();
         health_.ok("snat", "turned off: pods reach the outside with their own addresses");
         return {};
@@ -54,8 +55,9 @@ void NodeAgent::sweep_translations() {
         return;
     }
     const auto used =
-        fmt::format("{} of {} translations, ports {}-{}", sweeper_->entries(), spec::nat_by_flow::capacity,
-                    settings_.overlay.snat.port_low, settings_.overlay.snat.port_high);
+        fmt::format("{}{} of {} translations, ports {}-{}",
+                    settings_.overlay.snat.enabled ? "" : "turned off but for macvlan pods; ", sweeper_->entries(),
+                    spec::nat_by_flow::capacity, settings_.overlay.snat.port_low, settings_.overlay.snat.port_high);
     if (static_cast<double>(sweeper_->entries()) > nat_pressure * spec::nat_by_flow::capacity) {
         health_.degraded("snat", used, "find who opens them by `agentctl map dump nat_flows_by_pod`");
     } else {

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -39,7 +40,7 @@ std::string summary(const std::vector<Error>& errors) {
 }  // namespace
 
 void NodeAgent::audit() {
-    if (!forwarding_ || peers_->is_stale()) {
+    if (!forwarding_ || peers_->is_stale() || macvlans_.has_gone(endpoints_)) {
         reconcile();
         return;
     }
@@ -92,7 +93,9 @@ void NodeAgent::pass() {
     }
     reconcile_maps();
     reconcile_hooks();
+    open_shims();
     report_pods();
+    macvlans_.report(health_, shim_errors_);
     health_.ok("repairs", repairs_.summary());
     forwarding_ = true;
 }
@@ -142,7 +145,8 @@ bool NodeAgent::find_underlay_device(const std::vector<netlink::Link>& links) {
     auto underlay = find_underlay(socket_, links,
                                   {.configured_device = settings_.underlay_device,
                                    .node_address = cluster_.self()->vtep,
-                                   .overlay_device = settings_.overlay.device});
+                                   .overlay_device = settings_.overlay.device,
+                                   .shims = macvlans_.shims()});
     if (!underlay) {
         health_.failed("underlay", underlay.error().message, "set underlay.device, or give the device its address");
         return false;
@@ -164,6 +168,9 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
     std::vector<AttachedPod> pods;
     std::vector<std::string> gone;
     for (const auto& [id, endpoint] : endpoints_.all()) {
+        if (endpoint.link != "veth") {
+            continue;
+        }
         const auto link = by_name.find(endpoint.host_interface);
         if (link == by_name.end()) {
             gone.push_back(id);
@@ -191,17 +198,25 @@ DesiredInputs NodeAgent::desired_inputs() const {
             .pods = &pods_,
             .underlay_mtu = underlay_.mtu,
             .all_rp_filter = all_rp_filter(),
+            .macvlans = &macvlans_.all(),
             .uplinks = uplinks_};
 }
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {
     pod_mtu_ = podlane::pod_mtu(settings_.overlay, underlay_.mtu);
     pods_ = attached_pods(links);
+    drop_gone_macvlan_pods();
+    look_at_macvlans(links);
     const auto refreshed = peers_->refresh(socket_, cluster_, links, overlay_ifindex_);
     peers_->report(health_);
-    if (!refreshed) {
+    if (!refreshed || !apply_host_network()) {
         return false;
     }
+    look_at_new_shims();
+    return true;
+}
+
+bool NodeAgent::apply_host_network() {
     wanted_network_ = desired_host_network(settings_.overlay, desired_inputs());
     const auto report = links_.reconcile(wanted_network_, Sweep::remove);
     if (!report) {
@@ -209,6 +224,7 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
         return false;
     }
     repairs_.note("overlay", report->changes, report->repairs);
+    shim_errors_ = report->shim_errors;
     overlay_ifindex_ = report->overlay_ifindex;
     if (!report->errors.empty()) {
         health_.degraded("overlay", summary(report->errors), "compare `agentctl link list`");
@@ -289,6 +305,11 @@ std::vector<WantedHook> NodeAgent::wanted_hooks() const {
         hooks.push_back({Hook::from_pod, pod.ifindex, pod.host_interface});
         hooks.push_back({Hook::to_pod, pod.ifindex, pod.host_interface});
     }
+    for (const auto& network : macvlans_.all()) {
+        if (network.shim_ifindex != 0) {
+            std::ranges::move(shim_hooks(network.shim_ifindex, network.shim), std::back_inserter(hooks));
+        }
+    }
     for (const auto& [ifindex, device] : underlay_devices()) {
         hooks.push_back({Hook::from_underlay, ifindex, device});
         hooks.push_back({Hook::to_underlay, ifindex, device});
@@ -311,7 +332,10 @@ void NodeAgent::reconcile_hooks() {
 }
 
 void NodeAgent::report_pods() {
-    health_.ok("pods", fmt::format("{} attached", pods_.size()));
+    const auto macvlan = std::ranges::count(endpoints_.all(), std::string("macvlan"),
+                                            [](const auto& entry) { return entry.second.link; });
+    health_.ok("pods", fmt::format("{} attached{}", pods_.size(),
+                                   macvlan == 0 ? std::string() : fmt::format(", and {} by macvlan", macvlan)));
 }
 
 }  // namespace podlane

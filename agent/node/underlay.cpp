@@ -25,7 +25,8 @@ Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<n
     }
     for (const auto& address : *addresses) {
         const auto link = std::ranges::find(links, address.ifindex, &netlink::Link::ifindex);
-        if (address.address == query.node_address && link != links.end() && link->name != query.overlay_device) {
+        if (address.address == query.node_address && link != links.end() && link->name != query.overlay_device &&
+            !query.shims.contains(link->name)) {
             return *link;
         }
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace podlane {
 struct UnderlayQuery {
     std::string configured_device;  // empty: the device that holds the node's address
     Ipv4Address node_address;
-    std::string overlay_device;  // holds the node's address too, and is never the underlay
+    std::string overlay_device;   // holds the node's address too, and is never the underlay
+    std::set<std::string> shims;  // the same of macvlan shims, by name
 };
 
 // The device that carries the encapsulated traffic.

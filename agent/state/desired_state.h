@@ -12,6 +12,7 @@
 
 #include "agent/link/host_network.h"
 #include "agent/state/cluster.h"
+#include "agent/state/macvlan_state.h"
 #include "agent/state/peer_path.h"
 #include "maps/base/address.h"
 #include "maps/spec.h"
@@ -42,6 +43,7 @@ struct WantedMaps {
     MapContent<spec::networks_by_prefix> networks_by_prefix;
     MapContent<spec::pod_cidr_lengths> pod_cidr_lengths;
     MapContent<spec::nat_address_by_device> nat_address_by_device;
+    MapContent<spec::macvlan_pods_by_ipv4> macvlan_pods_by_ipv4;
 };
 
 // A pod of this node whose device exists.
@@ -58,6 +60,7 @@ struct AttachedPod {
 // What pods' packets to the outside are translated to.
 struct SnatSettings {
     bool enabled = false;
+    bool macvlan = false;  // macvlan pods are translated towards the other nodes, whatever `enabled` says
     std::vector<Ipv4Prefix> non_masquerade_cidrs;  // besides clusterCIDRs and the nodes' addresses
     std::vector<Ipv4Prefix> service_cidrs;         // empty: not known
     std::uint16_t port_low = 0;                    // host byte order
@@ -79,9 +82,10 @@ struct DesiredInputs {
     const Cluster* cluster = nullptr;                        // with a node that is this one
     const std::map<std::string, PeerPath>* paths = nullptr;  // by node name; a peer without one is not routed
     const std::vector<AttachedPod>* pods = nullptr;
-    std::uint32_t underlay_mtu = 0;                // bytes
-    unsigned all_rp_filter = 0;                    // net/ipv4/conf/all/rp_filter
-    std::map<std::uint32_t, Ipv4Address> uplinks;  // by ifindex: the source of what leaves the cluster there
+    std::uint32_t underlay_mtu = 0;                         // bytes
+    unsigned all_rp_filter = 0;                             // net/ipv4/conf/all/rp_filter
+    const std::vector<MacvlanNetwork>* macvlans = nullptr;  // null: none
+    std::map<std::uint32_t, Ipv4Address> uplinks;           // by ifindex: the source of what leaves the cluster there
 };
 
 // What VXLAN over IPv4 adds to a packet: IPv4, UDP, VXLAN and the inner Ethernet header (RFC 7348).
