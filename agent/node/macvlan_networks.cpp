@@ -157,7 +157,9 @@ Result<void> MacvlanNetworks::look(netlink::Socket& socket, const std::vector<ne
             continue;
         }
         const auto* shim = find(links, network.shim);
-        const auto ifindex = shim == nullptr || shim->kind != "macvlan" ? 0 : shim->ifindex;
+        // Nothing of ours is attached to somebody else's device; one of ours has its alias by the pass that made it.
+        const bool own = shim != nullptr && shim->kind == "macvlan" && shim->alias.starts_with(shim_alias);
+        const auto ifindex = own ? shim->ifindex : 0;
         networks_.push_back({.name = network.name,
                              .shim = network.shim,
                              .master = network.master,
@@ -178,14 +180,6 @@ bool MacvlanNetworks::has_closed_gate() const {
 std::optional<Ipv4Address> MacvlanNetworks::host_address(const std::string& network) const {
     const auto found = host_addresses_.find(network);
     return found == host_addresses_.end() ? std::nullopt : std::optional(found->second);
-}
-
-std::set<std::string> MacvlanNetworks::shims() const {
-    std::set<std::string> names;
-    for (const auto& network : settings_) {
-        names.insert(network.shim);
-    }
-    return names;
 }
 
 bool MacvlanNetworks::concerned_by(const netlink::LinkEvent& event) const {

@@ -51,8 +51,6 @@ public:
     [[nodiscard]] const std::vector<MacvlanConfig>& settings() const { return settings_; }
     // The host's address on the network's LAN; nothing: not known, or its master is not there.
     [[nodiscard]] std::optional<Ipv4Address> host_address(const std::string& network) const;
-    // Names of shims.
-    [[nodiscard]] std::set<std::string> shims() const;
     // A master that came or went, or a shim's or master's address.
     [[nodiscard]] bool concerned_by(const netlink::LinkEvent& event) const;
     // Whether an endpoint needs a shim to be reached from this node, and has one.

@@ -145,8 +145,7 @@ bool NodeAgent::find_underlay_device(const std::vector<netlink::Link>& links) {
     auto underlay = find_underlay(socket_, links,
                                   {.configured_device = settings_.underlay_device,
                                    .node_address = cluster_.self()->vtep,
-                                   .overlay_device = settings_.overlay.device,
-                                   .shims = macvlans_.shims()});
+                                   .overlay_device = settings_.overlay.device});
     if (!underlay) {
         health_.failed("underlay", underlay.error().message, "set underlay.device, or give the device its address");
         return false;

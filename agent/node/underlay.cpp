@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "agent/link/ownership.h"
 #include "agent/netlink/interface_address.h"
 #include "agent/netlink/resolve.h"
 
@@ -26,7 +27,7 @@ Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<n
     for (const auto& address : *addresses) {
         const auto link = std::ranges::find(links, address.ifindex, &netlink::Link::ifindex);
         if (address.address == query.node_address && link != links.end() && link->name != query.overlay_device &&
-            !query.shims.contains(link->name)) {
+            !link->alias.starts_with(shim_alias)) {
             return *link;
         }
     }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -17,11 +16,10 @@ namespace podlane {
 struct UnderlayQuery {
     std::string configured_device;  // empty: the device that holds the node's address
     Ipv4Address node_address;
-    std::string overlay_device;   // holds the node's address too, and is never the underlay
-    std::set<std::string> shims;  // the same of macvlan shims, by name
+    std::string overlay_device;  // holds the node's address too, and is never the underlay
 };
 
-// The device that carries the encapsulated traffic.
+// The device that carries the encapsulated traffic. Never a macvlan shim, which holds its master's address too.
 [[nodiscard]] Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<netlink::Link>& links,
                                                   const UnderlayQuery& query);
 
