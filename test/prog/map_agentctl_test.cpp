@@ -157,7 +157,7 @@ TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
     };
     const auto all = json({"map", "dump"});
     ASSERT_TRUE(all.is_array());
-    ASSERT_EQ(all.size(), 15U);
+    ASSERT_EQ(all.size(), 16U);
     EXPECT_EQ(all[0], map("nodes_by_pod_cidr", "hash", 16384,
                           {entry({{"podCIDR", "10.244.2.0/24"}}, peer), entry({{"podCIDR", "10.244.10.0/24"}}, peer)}));
     EXPECT_EQ(all[1],
@@ -302,7 +302,7 @@ TEST_F(AgentctlMapTest, DumpAsYaml_MeansTheSameAsJson) {
     const Ran run = agentctl({"map", "dump", "-o", "yaml"});
     EXPECT_EQ(run.status, ExitStatus::ok) << run.err;
     const YAML::Node all = YAML::Load(run.out);
-    ASSERT_EQ(all.size(), 15U);
+    ASSERT_EQ(all.size(), 16U);
     EXPECT_EQ(all[0]["entries"][1]["key"]["podCIDR"].as<std::string>(), "10.244.10.0/24");
     EXPECT_EQ(all[2]["entries"][0]["value"]["mac"].as<std::string>(), "0a:01:02:03:04:05");
     EXPECT_EQ(all[2]["entries"][0]["value"]["mtu"].as<unsigned>(), 1450U);
@@ -365,7 +365,7 @@ TEST_F(AgentctlMapTest, Get_SaysWhatIsMissingOrWrong) {
 
 TEST_F(AgentctlMapTest, Stats_CountEntriesCapacityAndMemory) {
     const auto stats = json({"map", "stats"});
-    ASSERT_EQ(stats.size(), 15U);
+    ASSERT_EQ(stats.size(), 16U);
     EXPECT_EQ(stats[0]["name"], "nodes_by_pod_cidr");
     EXPECT_EQ(stats[0]["entries"], 2);
     EXPECT_EQ(stats[0]["maxEntries"], 16384);
@@ -385,7 +385,7 @@ TEST_F(AgentctlMapTest, MapThatIsNotPinned_IsToldAndTheRestIsShown) {
     std::filesystem::remove(pin_path<spec::flow_owners>(bpffs()));
     const Ran all = agentctl({"map", "dump", "-o", "json"});
     EXPECT_EQ(all.status, ExitStatus::ok);
-    EXPECT_EQ(Document::parse(all.out).size(), 14U);
+    EXPECT_EQ(Document::parse(all.out).size(), 15U);
     EXPECT_NE(all.err.find("open map flow_owners at "), std::string::npos) << all.err;
     EXPECT_EQ(agentctl({"map", "dump", "flow_owners"}).status, ExitStatus::not_found);
 }
