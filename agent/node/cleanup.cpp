@@ -10,6 +10,7 @@
 #include <iterator>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "agent/ctl/http_server.h"
@@ -171,8 +172,16 @@ Result<void> clean_up(const CleanupTarget& target, CleanupMode mode) {
     if (!control) {
         return std::unexpected(control.error());
     }
+    // What goes along with something else (a device's filters, its routes) is named all the same: by a look before.
     Lines lines;
-    auto removed = go_over(target, mode, lines);
+    auto removed = go_over(target, CleanupMode::dry_run, lines);
+    if (removed && mode == CleanupMode::remove) {
+        Lines done;
+        removed = go_over(target, mode, done);
+        if (!removed) {
+            lines = std::move(done);
+        }
+    }
     for (const auto& line : lines) {
         fmt::print("{}\n", line);
     }
