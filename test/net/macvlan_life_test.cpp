@@ -83,8 +83,10 @@ TEST_P(MacvlanLife, RestartOfTheNetwork_EndsWhole) {
 // Nothing tells the agent, which looks every 3 s; until then the LAN sees what the gates are for.
 TEST_P(MacvlanLife, HooksThatAreDetached_AreAttachedAgain) {
     const auto index = shim_link().at("ifindex").get<int>();
-    for (const char* hook : {"from-shim", "to-shim"}) {
-        std::filesystem::remove(node(1).bpffs() / "v1" / "links" / fmt::format("{}-{}", hook, index));
+    for (const auto& [hook, direction] : {std::pair{"from-shim", "ingress"}, {"to-shim", "egress"}}) {
+        if (!std::filesystem::remove(node(1).bpffs() / "v1" / "links" / fmt::format("{}-{}", hook, index))) {
+            must_run(node(1).ns(), {"tc", "filter", "del", "dev", shim, direction});
+        }
     }
     EXPECT_TRUE(wait_until([&] { return census().macs().size() == 2; }, 5s)) << "no gate was needed";
     EXPECT_TRUE(wait_until([&] { return faults().empty(); }, 15s)) << faults();
