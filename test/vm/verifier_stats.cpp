@@ -22,6 +22,7 @@
 #include "tc_from_pod.skel.h"
 #include "tc_from_underlay.skel.h"
 #include "tc_overlay.skel.h"
+#include "tc_shim.skel.h"
 #include "tc_to_pod.skel.h"
 #include "tc_to_underlay.skel.h"
 #include "xdp_underlay.skel.h"
@@ -74,6 +75,7 @@ bool load(const Configuration& configuration) {
     // The largest range there is, so that nothing of the translation is dead code.
     skeleton->rodata_config->config.nat = podlane::nat_config_for(1024, 65535);
     skeleton->rodata_config->config.nat.at_once = 1;
+    skeleton->rodata_config->config.nat.macvlan = 1;
     const auto programs = log_programs(skeleton->obj);
     const bool loaded = Skeleton::load(skeleton) == 0;
     for (const auto& [program, log] : programs) {
@@ -98,6 +100,7 @@ int main() {
         loaded = load<tc_from_underlay>(configuration) && loaded;
         loaded = load<tc_to_underlay>(configuration) && loaded;
         loaded = load<tc_overlay>(configuration) && loaded;
+        loaded = load<tc_shim>(configuration) && loaded;
         loaded = load<xdp_underlay>(configuration) && loaded;
         loaded = load<nat_sweep>(configuration) && loaded;
     }
