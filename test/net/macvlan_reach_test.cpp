@@ -88,6 +88,28 @@ TEST_P(MacvlanReach, ServiceWithMacvlanBackends_IsReachedFromPodsHostAndByNodePo
     }
 }
 
+// Somebody translates the destination and masquerades nothing: the reply must come back through his conntrack.
+TEST_P(MacvlanReach, DestinationTranslatedByTheHost_IsReachedWithTheNodesAddress) {
+    const auto service = Ipv4Address::from_host(0x0a20004d);
+    const auto of_node = Ipv4Address::from_host(0x0a20004e);
+    if (node(2).address() != lan().host_address(2)) {
+        backend(node(2).ns(), node(2).address(), "host-2");
+    }
+    for (const auto& [from, to] : {std::pair{service, b().address()}, {of_node, node(2).address()}}) {
+        must_run(node(1).ns(), {"iptables-nft", "-w", "-t", "nat", "-A", "PREROUTING", "-d", from.to_string(), "-j",
+                                "DNAT", "--to-destination", to.to_string()});
+    }
+    for (const auto transport : {Transport::tcp, Transport::udp}) {
+        const auto by_pod = ask_service(m1().ns(), {service, port}, 3, transport);
+        EXPECT_EQ(by_pod.problem, "");
+        EXPECT_EQ(by_pod.by, (std::map<std::string, unsigned>{{fmt::format("b {}", node(1).address()), 3U}}));
+        const auto by_node = ask_service(m1().ns(), {of_node, port}, 3, transport);
+        EXPECT_EQ(by_node.problem, "");
+        EXPECT_EQ(by_node.by, (std::map<std::string, unsigned>{{fmt::format("host-2 {}", node(1).address()), 3U}}));
+    }
+    expect_ping(m1().ns(), service, 1);
+}
+
 class MacvlanWithoutSnat : public MacvlanReach {};
 INSTANTIATE_TEST_SUITE_P(Layouts, MacvlanWithoutSnat,
                          testing::Values(Layout{"Vxlan", "vxlan", Layout::Wire::own, "snat: {enabled: false}\n"},
