@@ -44,10 +44,9 @@ public:
                 report_.repairs = report_.changes;
             }
         }
-        if (const auto read =
-                ensure_shims(socket_, wanted_.shims, sweep,
-                             settled ? settled->shims : std::map<std::string, netlink::Link>(), *links, report_);
-            !read) {
+        static const std::map<std::string, netlink::Link> none;
+        const ShimTask shims{.wanted = wanted_.shims, .settled = settled ? settled->shims : none, .sweep = sweep};
+        if (const auto read = ensure_shims(socket_, shims, *links, report_); !read) {
             return std::unexpected(read.error());
         }
         auto located = locate(wanted_, *links);

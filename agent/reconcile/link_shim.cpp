@@ -204,16 +204,15 @@ LinkItem shim_item(const WantedShim& wanted, const LinkTable& links) {
     return item;
 }
 
-Result<void> ensure_shims(netlink::Socket& socket, const std::vector<WantedShim>& wanted, Sweep sweep,
-                          const std::map<std::string, netlink::Link>& settled, LinkTable& links, LinkReport& report) {
-    bool changed = sweep == Sweep::remove && remove_stale(socket, wanted, links, report);
-    for (const auto& shim : wanted) {
+Result<void> ensure_shims(netlink::Socket& socket, const ShimTask& task, LinkTable& links, LinkReport& report) {
+    bool changed = task.sweep == Sweep::remove && remove_stale(socket, task.wanted, links, report);
+    for (const auto& shim : task.wanted) {
         const auto* master = links.by_name(shim.master);
         const auto* actual = links.by_name(shim.name);
         const auto before = report.changes.size();
         ShimRequests requests(socket, shim, master, report);
         changed = requests.carry_out(plan_shim(shim, actual, master), actual) || changed;
-        if (was_in_order(shim, settled, master)) {
+        if (was_in_order(shim, task.settled, master)) {
             std::copy(report.changes.begin() + static_cast<std::ptrdiff_t>(before), report.changes.end(),
                       std::back_inserter(report.repairs));
         }
@@ -223,7 +222,7 @@ Result<void> ensure_shims(netlink::Socket& socket, const std::vector<WantedShim>
             return read;
         }
     }
-    for (const auto& shim : wanted) {
+    for (const auto& shim : task.wanted) {
         const auto* link = links.by_name(shim.name);
         if (link == nullptr || !is_own_shim(shim, *link) || !link->is_up()) {
             links.forget(shim.name);

@@ -35,12 +35,17 @@ struct ShimPlan {
 // A line of `agentctl link list`.
 [[nodiscard]] LinkItem shim_item(const WantedShim& wanted, const LinkTable& links);
 
+// What ensure_shims goes by; a view.
+struct ShimTask {
+    const std::vector<WantedShim>& wanted;
+    const std::map<std::string, netlink::Link>& settled;  // as the last pass left them, by name
+    Sweep sweep;
+};
+
 // Removes shims that nobody wants (of a configuration that was in use before, or renamed by somebody), and makes the
 // wanted ones. Afterwards `links` is current, and finds a shim by its name if objects can be placed on it: not one that
-// is somebody else's, nor one that is down. `settled`: the shims as the last pass left them, by name. An error means
-// that the devices could not be read again.
-[[nodiscard]] Result<void> ensure_shims(netlink::Socket& socket, const std::vector<WantedShim>& wanted, Sweep sweep,
-                                        const std::map<std::string, netlink::Link>& settled, LinkTable& links,
+// is somebody else's, nor one that is down. An error means that the devices could not be read again.
+[[nodiscard]] Result<void> ensure_shims(netlink::Socket& socket, const ShimTask& task, LinkTable& links,
                                         LinkReport& report);
 
 }  // namespace podlane
