@@ -50,10 +50,12 @@ NodeSettings settings_of(const Config& config) {
                         .flannel = config.overlay.flannel,
                         .cluster_cidrs = config.cluster_cidrs,
                         .snat = {.enabled = config.snat.enabled,
+                                 .macvlan = !config.macvlan.empty(),
                                  .non_masquerade_cidrs = config.snat.non_masquerade_cidrs,
                                  .service_cidrs = config.service_cidrs,
                                  .port_low = config.snat.port_range.low,
-                                 .port_high = config.snat.port_range.high}}};
+                                 .port_high = config.snat.port_range.high}},
+            .macvlans = config.macvlan};
 }
 
 // Others read subnet.env in it: only the records and the socket are private.

@@ -82,7 +82,7 @@ static __always_inline int sweep_flow(const struct flow_key *flow, __be32 lost_a
 	nat_remove_flow(flow);
 	if (claim)
 		remove_claim(claim, &reply, flow);
-	if (!config.nat.enabled)
+	if (!nat_is_used())
 		forget_ports_towards(&reply);
 	return 1;
 }

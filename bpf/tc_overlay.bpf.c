@@ -9,6 +9,9 @@
  */
 #include "bpf/lib/deliver.h"
 #include "bpf/lib/ecn.h"
+#include "bpf/lib/nat_in.h"
+#include "bpf/lib/nat_macvlan.h"
+#include "bpf/lib/nat_out.h"
 #include "bpf/lib/route.h"
 
 /* Size of struct bpf_tunnel_key before local_ipv4 joined it (Linux 6.0). */
@@ -50,6 +53,29 @@ static __always_inline void learn_leaving_flow(const struct packet *packet)
 		learn_from_stack(packet, &sender, FLOW_PENDING_FROM_POD);
 }
 
+static __always_inline int leave_from_macvlan(struct __sk_buff *skb, const struct packet *packet)
+{
+	enum drop_reason drop = nat_translate_macvlan(skb, packet, config.overlay_address);
+
+	if (drop != DROP_NONE)
+		return drop_packet(skb, DIRECTION_TO_OVERLAY, drop);
+	count_path(skb, PATH_MACVLAN_TO_NODE);
+	return VERDICT_PASS;
+}
+
+/* What the stack sends. The host's own packets have the address that macvlan pods are translated
+ * to: they get no tuple of a pod's. */
+static __always_inline int leave_stack(struct __sk_buff *skb, const struct packet *packet)
+{
+	bool is_hosts = packet->source == config.overlay_address;
+
+	if (!is_hosts && find_macvlan_pod(packet->source))
+		return leave_from_macvlan(skb, packet);
+	count_path(skb, PATH_HOST_TO_OVERLAY);
+	learn_leaving_flow(packet);
+	return config.nat.macvlan && is_hosts ? nat_check_host(skb) : VERDICT_PASS;
+}
+
 SEC("tc/egress")
 int to_overlay(struct __sk_buff *skb)
 {
@@ -68,10 +94,8 @@ int to_overlay(struct __sk_buff *skb)
 	if (destination.kind != DESTINATION_NODE || !destination.node)
 		return drop_packet(skb, DIRECTION_TO_OVERLAY, DROP_NO_POD_ROUTE);
 
-	if (skb->mark != MARK_FAST_PATH) {
-		count_path(skb, PATH_HOST_TO_OVERLAY);
-		learn_leaving_flow(&packet);
-	}
+	if (skb->mark != MARK_FAST_PATH && leave_stack(skb, &packet) != VERDICT_PASS)
+		return VERDICT_DROP;
 	/* kube-proxy's mark would have the outer packet masqueraded (flannel#1279). */
 	skb->mark = 0;
 	if (!write_tunnel_key(skb, destination.node))
@@ -93,16 +117,48 @@ static __always_inline enum drop_reason check_tunnel_key(struct __sk_buff *skb,
 	return check_tunnel_source(bpf_htonl(key.remote_ipv4), packet->source);
 }
 
-static __always_inline int send_to_host(struct __sk_buff *skb, __be32 address)
+/* DROP_NONE: what answers a macvlan pod is the pod's again, and anything else as it was. */
+static __always_inline enum drop_reason answer_macvlan(struct __sk_buff *skb,
+						       const struct packet *packet)
 {
-	struct destination destination = find_destination(address);
+	const struct nat_fragment *first;
+	struct flow_key flow = {};
+	__u64 now = bpf_ktime_get_ns();
+	struct nat_entry *entry;
+
+	if (!packet->has_flow) {
+		first = nat_find_fragment(packet);
+		if (!first)
+			return DROP_NONE;
+		return nat_rewrite_fragment(skb, NAT_END_DESTINATION, first->address)
+			   ? DROP_NONE
+			   : DROP_NAT_REWRITE_FAILED;
+	}
+	entry = nat_find_answered(packet, now, &flow);
+	if (!entry)
+		return DROP_NONE;
+	nat_track_to_pod(&flow, entry, packet, now);
+	if (entry->flags & NAT_FLAG_HOST && entry->nat_port == flow.pod_port)
+		return DROP_NONE;
+	nat_record_fragment(packet, flow.pod_address, entry->flags, now);
+	count_path(skb, entry->flags & NAT_FLAG_HOST ? PATH_OUTSIDE_TO_HOST : PATH_NODE_TO_MACVLAN);
+	return nat_rewrite_in(skb, packet, &flow, entry) ? DROP_NONE : DROP_NAT_REWRITE_FAILED;
+}
+
+static __always_inline int send_to_host(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct destination destination = find_destination(packet->destination);
+	enum drop_reason drop = DROP_NONE;
 
 	/* The inner MAC is whatever the peer believes ours to be. */
 	bpf_skb_change_type(skb, PACKET_HOST);
 	if (destination.kind == DESTINATION_NOBODY)
 		return refuse_packet(skb, DIRECTION_FROM_OVERLAY, DROP_NO_POD_ROUTE);
 	count_path(skb, PATH_OVERLAY_TO_HOST);
-	return VERDICT_PASS;
+	if (config.nat.macvlan && destination.kind == DESTINATION_THIS_NODE &&
+	    nat_may_be_reply(skb))
+		drop = answer_macvlan(skb, packet);
+	return drop == DROP_NONE ? VERDICT_PASS : drop_packet(skb, DIRECTION_FROM_OVERLAY, drop);
 }
 
 SEC("tc/ingress")
@@ -122,7 +178,7 @@ int from_overlay(struct __sk_buff *skb)
 
 	pod = bpf_map_lookup_elem(&pods_by_ipv4, &packet.destination);
 	if (!pod)
-		return send_to_host(skb, packet.destination);
+		return send_to_host(skb, &packet);
 	handover = check_delivery(&packet, pod);
 	if (handover != HANDOVER_NONE) {
 		bpf_skb_change_type(skb, PACKET_HOST);

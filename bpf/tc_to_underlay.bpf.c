@@ -10,8 +10,14 @@
  *     to a direct peer           passed on; a flow that leaves as it came is learned to be ours
  *     to any other node          sent into the overlay: it travels encapsulated
  *     to the outside             translated; passed on as it is where the configuration says so
+ *   a macvlan pod's
+ *     that it sends itself       passed on, untouched: the LAN's
+ *     to a peer, out of the      translated to this node's address
+ *     stack
  */
+#include "bpf/lib/arp.h"
 #include "bpf/lib/flow.h"
+#include "bpf/lib/nat_macvlan.h"
 #include "bpf/lib/nat_out.h"
 #include "bpf/lib/rewrite.h"
 #include "bpf/lib/route.h"
@@ -109,11 +115,43 @@ static __always_inline int refuse_foreign_header(struct __sk_buff *skb)
 	return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_UNSUPPORTED_DEVICE);
 }
 
-/* A source of this node's podCIDR that no pod has: of a pod that is gone, most likely. */
-static __always_inline int leave_without_pod(struct __sk_buff *skb, __be32 source)
+/* The pod's own frame on its way to the LAN: the stack's carries the device's MAC. */
+static __always_inline bool is_sent_by(struct __sk_buff *skb, const struct macvlan_pod *pod)
 {
-	const struct node_route *node = find_pod_cidr(source);
+	const struct ethhdr *ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
 
+	return link_header_length && ethernet && same_mac(ethernet->h_source, pod->mac);
+}
+
+static __always_inline int leave_from_macvlan(struct __sk_buff *skb, const struct packet *packet,
+					      const struct macvlan_pod *pod)
+{
+	struct destination destination = find_destination(packet->destination);
+	enum drop_reason drop;
+
+	if (is_sent_by(skb, pod) || destination.kind != DESTINATION_NODE || !destination.node)
+		return VERDICT_PASS;
+	if (destination.node->path == NODE_PATH_UNREACHABLE)
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_PEER_UNREACHABLE);
+	if (destination.node->path != NODE_PATH_DIRECT && link_header_length)
+		return send_by_overlay(skb);
+	drop = nat_translate_macvlan(skb, packet, config.node_address);
+	if (drop != DROP_NONE)
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, drop);
+	count_path(skb, PATH_MACVLAN_TO_NODE);
+	return VERDICT_PASS;
+}
+
+/* A source of this node's podCIDR that no pod has: of a pod that is gone, most likely. */
+static __always_inline int leave_without_pod(struct __sk_buff *skb, const struct packet *packet)
+{
+	__be32 source = packet->source;
+	const struct macvlan_pod *macvlan = find_macvlan_pod(source);
+	const struct node_route *node;
+
+	if (macvlan)
+		return leave_from_macvlan(skb, packet, macvlan);
+	node = find_pod_cidr(source);
 	if (config.nat.enabled && node && node->path == NODE_PATH_LOCAL &&
 	    source != config.overlay_address)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_NO_POD);
@@ -156,7 +194,7 @@ int to_underlay(struct __sk_buff *skb)
 		return refuse_unread(skb, drop);
 	pod = bpf_map_lookup_elem(&pods_by_ipv4, &packet.source);
 	if (!pod)
-		return leave_without_pod(skb, packet.source);
+		return leave_without_pod(skb, &packet);
 
 	destination = find_destination(packet.destination);
 	if (destination.kind == DESTINATION_NODE && destination.node)

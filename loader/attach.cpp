@@ -26,7 +26,7 @@ struct HookTraits {
     clsact::Direction direction;
 };
 
-constexpr std::array<HookTraits, 9> hooks = {{
+constexpr std::array<HookTraits, 11> hooks = {{
     {Hook::from_pod, "from-pod", BPF_TCX_INGRESS, clsact::Direction::ingress},
     {Hook::to_pod, "to-pod", BPF_TCX_EGRESS, clsact::Direction::egress},
     {Hook::from_underlay, "from-underlay", BPF_TCX_INGRESS, clsact::Direction::ingress},
@@ -36,6 +36,8 @@ constexpr std::array<HookTraits, 9> hooks = {{
     {Hook::from_uplink, "from-uplink", BPF_TCX_INGRESS, clsact::Direction::ingress},
     {Hook::from_l3_uplink, "from-l3-uplink", BPF_TCX_INGRESS, clsact::Direction::ingress},
     {Hook::to_l3_uplink, "to-l3-uplink", BPF_TCX_EGRESS, clsact::Direction::egress},
+    {Hook::from_shim, "from-shim", BPF_TCX_INGRESS, clsact::Direction::ingress},
+    {Hook::to_shim, "to-shim", BPF_TCX_EGRESS, clsact::Direction::egress},
 }};
 
 const HookTraits& traits_of(Hook hook) {

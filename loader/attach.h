@@ -27,6 +27,8 @@ enum class Hook {
     from_uplink,
     from_l3_uplink,
     to_l3_uplink,
+    from_shim,
+    to_shim,
 };
 
 [[nodiscard]] std::string_view to_string(Hook hook);

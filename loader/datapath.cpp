@@ -15,6 +15,7 @@
 #include "tc_from_underlay.skel.h"
 #include "tc_from_uplink.skel.h"
 #include "tc_overlay.skel.h"
+#include "tc_shim.skel.h"
 #include "tc_to_pod.skel.h"
 #include "tc_to_underlay.skel.h"
 
@@ -29,6 +30,7 @@ struct Datapath::Objects {
     SkeletonPointer<tc_from_uplink> from_uplink;
     SkeletonPointer<tc_from_uplink> from_l3_uplink;
     SkeletonPointer<tc_to_underlay> to_l3_uplink;
+    SkeletonPointer<tc_shim> shim;
     SkeletonPointer<nat_sweep> sweep;
     std::optional<Error> l3_failure;
 };
@@ -69,6 +71,7 @@ Result<Datapath> Datapath::load(const PinDirectory& pins, const datapath_config&
              [&] { return load_into(objects->to_underlay, pins, config); },
              [&] { return load_into(objects->overlay, pins, config); },
              [&] { return load_into(objects->from_uplink, pins, config); },
+             [&] { return load_into(objects->shim, pins, config); },
              [&] { return load_into(objects->sweep, pins, config); },
          }) {
         if (auto loaded = step(); !loaded) {
@@ -98,8 +101,9 @@ Result<void> Datapath::load_l3(const PinDirectory& pins, const datapath_config& 
 
 Result<std::vector<std::string>> Datapath::restore_pins(const PinDirectory& pins) const {
     std::vector<std::string> restored;
-    for (auto* object : {objects_->from_pod->obj, objects_->to_pod->obj, objects_->from_underlay->obj,
-                         objects_->to_underlay->obj, objects_->overlay->obj, objects_->from_uplink->obj}) {
+    for (auto* object :
+         {objects_->from_pod->obj, objects_->to_pod->obj, objects_->from_underlay->obj, objects_->to_underlay->obj,
+          objects_->overlay->obj, objects_->from_uplink->obj, objects_->shim->obj}) {
         if (auto done = restore_map_pins(object, pins, restored); !done) {
             return std::unexpected(done.error());
         }
@@ -140,6 +144,12 @@ int Datapath::program_fd(Hook hook) const {
             break;
         case Hook::to_l3_uplink:
             program = objects_->to_l3_uplink ? objects_->to_l3_uplink->progs.to_underlay : nullptr;
+            break;
+        case Hook::from_shim:
+            program = objects_->shim->progs.from_shim;
+            break;
+        case Hook::to_shim:
+            program = objects_->shim->progs.to_shim;
             break;
     }
     return program == nullptr ? -1 : bpf_program__fd(program);

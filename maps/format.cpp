@@ -207,6 +207,7 @@ template std::string text_of(const nat_port_page& page);
 template std::string text_of(const nat_pod_flows& flows);
 template std::string text_of(const nat_fragment& fragment);
 template std::string text_of(const nat_device& device);
+template std::string text_of(const macvlan_pod& pod);
 
 Json json_of(const node_route& route) {
     return {{"vtep", address_text(route.vtep)},
@@ -225,6 +226,10 @@ Json json_of(const pod_endpoint& pod) {
             {"hostMac", mac_text(pod.host_mac)},
             {"egressIP", pod.egress_address != 0 ? address_text(pod.egress_address) : std::string()},
             {"snat", (pod.flags & POD_FLAG_NO_SNAT) == 0}};
+}
+
+Json json_of(const macvlan_pod& pod) {
+    return {{"ifindex", pod.ifindex}, {"hostIP", address_text(pod.host_address)}, {"mac", mac_text(pod.mac)}};
 }
 
 Json json_of(const network_entry& network) {

@@ -32,6 +32,7 @@ using Json = nlohmann::ordered_json;
 [[nodiscard]] Json json_of(const nat_pod_flows& flows);
 [[nodiscard]] Json json_of(const nat_fragment& fragment);
 [[nodiscard]] Json json_of(const nat_device& device);
+[[nodiscard]] Json json_of(const macvlan_pod& pod);
 
 // One field as a table shows it: strings bare, lists with commas, "-" when empty.
 [[nodiscard]] std::string cell_of(const Json& field);
@@ -150,6 +151,8 @@ template <>
 struct KeyFormat<spec::nat_fragments> : NatFragmentKeyFormat {};
 template <>
 struct KeyFormat<spec::nat_address_by_device> : DeviceKeyFormat {};
+template <>
+struct KeyFormat<spec::macvlan_pods_by_ipv4> : AddressKeyFormat {};
 
 }  // namespace podlane
 

@@ -180,9 +180,6 @@ std::optional<std::string> unsupported(const Config& config) {
     if (config.state.source == StateSource::etcd) {
         return "state.source: etcd is not supported by this version yet: use file (--state-file)";
     }
-    if (!config.macvlan.empty()) {
-        return "macvlan: is not supported by this version yet: leave it empty";
-    }
     return std::nullopt;
 }
 

@@ -56,6 +56,23 @@ Result<void> check_devices(const Config& config) {
     return {};
 }
 
+// A pod's network is found by its master; and no shim can stand on another.
+Result<void> check_master(const Config& config, std::size_t index) {
+    const auto& master = config.macvlan[index].master;
+    for (std::size_t i = 0; i < config.macvlan.size(); ++i) {
+        if (i < index && config.macvlan[i].master == master) {
+            return fail("macvlan[{}].master: {} is the master of macvlan[{}] as well", index, master, i);
+        }
+        if (config.macvlan[i].shim == master) {
+            return fail("macvlan[{}].master: {} is the shim of macvlan[{}]", index, master, i);
+        }
+    }
+    if (master == config.overlay.device) {
+        return fail("macvlan[{}].master: {} is overlay.device", index, master);
+    }
+    return {};
+}
+
 Result<void> check_macvlans(const Config& config) {
     for (std::size_t i = 0; i < config.macvlan.size(); ++i) {
         const auto& macvlan = config.macvlan[i];
@@ -64,6 +81,9 @@ Result<void> check_macvlans(const Config& config) {
         }
         if (auto problem = device_name_problem(macvlan.master); !problem.empty()) {
             return fail("macvlan[{}].master: {}", i, problem);
+        }
+        if (auto good = check_master(config, i); !good) {
+            return good;
         }
         const auto same = std::ranges::count(config.macvlan, macvlan.name, &MacvlanConfig::name);
         if (same > 1) {
@@ -90,6 +110,21 @@ Result<void> check_prefixes(std::string_view key, const std::vector<Ipv4Prefix>&
     return {};
 }
 
+Result<void> check_service_prefixes(std::string_view key, const std::vector<Ipv4Prefix>& services,
+                                    const std::vector<Ipv4Prefix>& clusters) {
+    if (auto good = check_prefixes(key, services); !good) {
+        return good;
+    }
+    for (const auto& service : services) {
+        for (const auto& cluster : clusters) {
+            if (service.overlaps(cluster)) {
+                return fail("{}: {} overlaps {} of clusterCIDRs", key, service, cluster);
+            }
+        }
+    }
+    return {};
+}
+
 Result<void> check_networks(const Config& config) {
     if (config.cluster_cidrs.empty()) {
         return fail("clusterCIDRs: at least one is needed");
@@ -97,28 +132,30 @@ Result<void> check_networks(const Config& config) {
     if (auto good = check_prefixes("clusterCIDRs", config.cluster_cidrs); !good) {
         return good;
     }
-    if (auto good = check_prefixes("serviceCIDRs", config.service_cidrs); !good) {
+    if (auto good = check_service_prefixes("serviceCIDRs", config.service_cidrs, config.cluster_cidrs); !good) {
         return good;
     }
-    for (const auto& service : config.service_cidrs) {
-        for (const auto& cluster : config.cluster_cidrs) {
-            if (service.overlaps(cluster)) {
-                return fail("serviceCIDRs: {} overlaps {} of clusterCIDRs", service, cluster);
-            }
+    for (std::size_t i = 0; i < config.macvlan.size(); ++i) {
+        if (auto good = check_service_prefixes(fmt::format("macvlan[{}].serviceCIDRs", i),
+                                               config.macvlan[i].service_cidrs, config.cluster_cidrs);
+            !good) {
+            return good;
         }
     }
     return {};
 }
 
-Result<void> check_snat(const SnatConfig& snat, const PortRange& ephemeral) {
-    if (!snat.enabled) {
+// macvlan pods are translated towards the other nodes, whether or not pods are to the outside.
+Result<void> check_snat(const Config& config, const PortRange& ephemeral) {
+    const auto& snat = config.snat;
+    if (!snat.enabled && config.macvlan.empty()) {
         return {};
     }
     if (snat.port_range.low == 0) {
         return fail(
             "snat.portRange: beside NodePorts ({}) and the host's ephemeral ports ({}) no 1000 ports are free: "
-            "narrow net.ipv4.ip_local_port_range, or set snat.enabled: false",
-            node_ports, ephemeral);
+            "narrow net.ipv4.ip_local_port_range{}",
+            node_ports, ephemeral, config.macvlan.empty() ? ", or set snat.enabled: false" : "");
     }
     if (snat.port_range.overlaps(node_ports)) {
         return fail("snat.portRange: {} collides with NodePorts ({})", snat.port_range, node_ports);
@@ -206,7 +243,7 @@ Result<void> validate(const Config& config, const HostFacts& host) {
     if (auto good = check_state(config.state); !good) {
         return good;
     }
-    return check_snat(config.snat, host.ephemeral_ports);
+    return check_snat(config, host.ephemeral_ports);
 }
 
 }  // namespace podlane

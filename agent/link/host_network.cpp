@@ -53,6 +53,24 @@ void add_forwarding(WantedHostNetwork& network, const std::string& device, unsig
     add_device_sysctl(network, "ipv4", device, "accept_local", "0");
 }
 
+// The connected route stays on the master: only what is for a pod of this node goes by the shim. No pod is asked for
+// its MAC, and no neighbour on the LAN is asked by the shim at all.
+void add_shim(WantedHostNetwork& network, const LocalShim& shim, unsigned all_rp_filter) {
+    const auto& device = shim.device;
+    network.shims.push_back(device);
+    add_forwarding(network, device.name, all_rp_filter);
+    // IPv4 only, as the pods' side is; and before the device is up, or it would announce itself to the LAN.
+    add_device_sysctl(network, "ipv6", device.name, "disable_ipv6", "1");
+    if (!device.address) {
+        return;
+    }
+    for (const auto& pod : shim.pods) {
+        network.routes.push_back(
+            {.destination = Ipv4Prefix::masked(pod.ip, 32), .device = device.name, .source = device.address});
+        network.neighbours.push_back({.device = device.name, .address = pod.ip, .mac = pod.mac});
+    }
+}
+
 }  // namespace
 
 WantedHostNetwork build_host_network(const HostNetworkInputs& inputs) {
@@ -75,6 +93,9 @@ WantedHostNetwork build_host_network(const HostNetworkInputs& inputs) {
     for (const auto& pod : inputs.pods) {
         add_pod(network, pod, inputs.node_address);
         add_forwarding(network, pod.host_interface, inputs.all_rp_filter);
+    }
+    for (const auto& shim : inputs.shims) {
+        add_shim(network, shim, inputs.all_rp_filter);
     }
     return network;
 }

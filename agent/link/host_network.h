@@ -7,16 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "agent/link/device_gate.h"
+#include "agent/link/shim.h"
 #include "maps/base/address.h"
 
 namespace podlane {
-
-// Whether the overlay device may be up. Its socket takes packets of every VNI and sender: without the programs at its
-// ingress they would reach the host's stack unchecked.
-enum class OverlayGate {
-    closed,  // the programs are not attached yet: the device is made, and stays down; one that is up stays up
-    open,
-};
 
 // The device that carries the host's own traffic to remote pods, and whose UDP socket receives VXLAN.
 struct WantedOverlayDevice {
@@ -25,7 +20,7 @@ struct WantedOverlayDevice {
     MacAddress mac{};                      // of this VTEP
     std::uint32_t mtu = 0;                 // bytes of inner IP
     std::vector<Ipv4Address> addresses{};  // each as /32; the first is the source of the host's packets to remote pods
-    OverlayGate gate = OverlayGate::open;
+    DeviceGate gate = DeviceGate::open;
 
     bool operator==(const WantedOverlayDevice&) const = default;
 };
@@ -71,6 +66,7 @@ struct WantedSysctl {
 // Everything that the host's own stack must have, of IPv4.
 struct WantedHostNetwork {
     std::optional<WantedOverlayDevice> overlay{};  // nothing: not known yet; an existing device is left as it is
+    std::vector<WantedShim> shims{};               // of other names, with podlane's alias: removed
     std::set<std::string> pod_devices{};           // host sides of local pods: neighbours on them are podlane's
     std::vector<WantedRoute> routes{};
     std::vector<WantedNeighbour> neighbours{};
@@ -113,6 +109,7 @@ struct HostNetworkInputs {
     std::vector<PeerPrefix> peers{};
     std::vector<Ipv4Prefix> cluster_cidrs{};
     std::vector<LocalPod> pods{};
+    std::vector<LocalShim> shims{};
     // net/ipv4/conf/all/rp_filter as found. The kernel applies the larger of it and the device's own: where it is 1
     // (strict) only 2 (loose) on the device lifts it.
     unsigned all_rp_filter = 0;

@@ -18,6 +18,9 @@ inline constexpr std::string_view alias_prefix = "podlane ";
 // Alias of the overlay device. A VXLAN device of its name that is neither external nor has this alias is not ours.
 inline constexpr std::string_view overlay_alias = "podlane overlay";
 
+// Alias of a macvlan shim begins so, and ends with the network's name.
+inline constexpr std::string_view shim_alias = "podlane shim ";
+
 // Metric of the unreachable route to a clusterCIDR: the highest there is, so that any other route of that very
 // prefix wins.
 inline constexpr std::uint32_t unreachable_metric = 0xffffffff;

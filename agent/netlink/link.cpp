@@ -92,6 +92,22 @@ Message create_external_vxlan(const ExternalVxlan& device) {
     return message;
 }
 
+Message create_bridge_macvlan(const BridgeMacvlan& device) {
+    Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{},
+                    fmt::format("create link {} type macvlan mode bridge", device.name));
+    message.put_string(IFLA_IFNAME, device.name);
+    message.put_mac(IFLA_ADDRESS, device.mac);
+    message.put_u32(IFLA_LINK, device.lower);
+    if (device.mtu != 0) {
+        message.put_u32(IFLA_MTU, device.mtu);
+    }
+    message.put_nested(IFLA_LINKINFO, [&](Message& info) {
+        info.put_string(IFLA_INFO_KIND, "macvlan");
+        info.put_nested(IFLA_INFO_DATA, [&](Message& data) { data.put_u32(IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE); });
+    });
+    return message;
+}
+
 Message change_link(const Link& link, const LinkChange& change) {
     ifinfomsg header{};
     header.ifi_index = static_cast<int>(link.ifindex);
@@ -178,6 +194,9 @@ std::optional<Link> decode_link(const nlmsghdr& message) {
         attributes.u32(IFLA_LINK_NETNSID).transform([](std::uint32_t id) { return static_cast<std::int32_t>(id); });
     if (link.kind == "vxlan") {
         link.vxlan = decode_vxlan(info);
+    }
+    if (link.kind == "macvlan") {
+        link.macvlan_mode = info.nested(IFLA_INFO_DATA).u32(IFLA_MACVLAN_MODE);
     }
     return link;
 }

@@ -34,10 +34,11 @@ struct Link {
     std::uint32_t mtu = 0;    // bytes
     std::optional<MacAddress> mac{};
     std::string alias{};
-    std::uint32_t master = 0;                    // ifindex of the bridge or bond it belongs to; 0: none
-    std::uint32_t link = 0;                      // ifindex of the lower device, for veth of its peer; 0: none
-    std::optional<std::int32_t> link_netnsid{};  // namespace that `link` counts in; nothing: this one
-    std::optional<VxlanSettings> vxlan{};        // kind vxlan only
+    std::uint32_t master = 0;                     // ifindex of the bridge or bond it belongs to; 0: none
+    std::uint32_t link = 0;                       // ifindex of the lower device, for veth of its peer; 0: none
+    std::optional<std::int32_t> link_netnsid{};   // namespace that `link` counts in; nothing: this one
+    std::optional<VxlanSettings> vxlan{};         // kind vxlan only
+    std::optional<std::uint32_t> macvlan_mode{};  // MACVLAN_MODE_*; kind macvlan only
 
     [[nodiscard]] bool is_up() const;
     [[nodiscard]] bool is_running() const;
@@ -72,6 +73,14 @@ struct ExternalVxlan {
 // Requests. create_external_vxlan makes the device and leaves it down: its UDP port is opened (EADDRINUSE) when it is
 // brought up. Where another external device has the port the creation fails with EEXIST.
 [[nodiscard]] Message create_external_vxlan(const ExternalVxlan& device);
+// Down, in bridge mode, on the device with the ifindex `lower`; an MTU of 0 is the lower device's.
+struct BridgeMacvlan {
+    std::string name{};
+    std::uint32_t lower = 0;
+    MacAddress mac;
+    std::uint32_t mtu = 0;
+};
+[[nodiscard]] Message create_bridge_macvlan(const BridgeMacvlan& device);
 [[nodiscard]] Message change_link(const Link& link, const LinkChange& change);
 [[nodiscard]] Message delete_link(const Link& link);
 

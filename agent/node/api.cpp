@@ -109,7 +109,7 @@ Json pods_of(const NodeAgent& agent) {
                         {"name", endpoint.name},
                         {"ip", endpoint.ip.to_string()},
                         {"mac", endpoint.mac.to_string()},
-                        {"interface", endpoint.host_interface},
+                        {"interface", endpoint.link == "macvlan" ? endpoint.master : endpoint.host_interface},
                         {"link", endpoint.link},
                         {"snat", snat_of(agent, endpoint.ip)}});
     }
@@ -132,13 +132,48 @@ HttpResponse links_of(NodeAgent& agent) {
     return respond(links);
 }
 
+constexpr std::string_view text_of(MacvlanMode mode) {
+    switch (mode) {
+        case MacvlanMode::bridge:
+            return "bridge";
+        case MacvlanMode::private_mode:
+            return "private";
+        case MacvlanMode::vepa:
+            return "vepa";
+        case MacvlanMode::passthru:
+            return "passthru";
+    }
+    return "";
+}
+
+// `routes`: what a pod must send through the shim to reach it.
+Json macvlans_for_cni(const NodeAgent& agent) {
+    Json networks = Json::array();
+    for (const auto& network : agent.macvlans().settings()) {
+        auto routes = agent.settings().overlay.cluster_cidrs;
+        const auto& services =
+            network.service_cidrs.empty() ? agent.settings().overlay.snat.service_cidrs : network.service_cidrs;
+        routes.insert(routes.end(), services.begin(), services.end());
+        const auto host_address = agent.macvlans().host_address(network.name);
+        networks.push_back({{"name", network.name},
+                            {"master", network.master},
+                            {"mode", text_of(network.mode)},
+                            {"shim", network.shim},
+                            {"hostAddress", host_address ? host_address->to_string() : std::string()},
+                            {"routes", texts(routes)}});
+    }
+    return networks;
+}
+
 HttpResponse network_for_cni(const NodeAgent& agent) {
     if (const auto reason = agent.not_ready()) {
         return HttpResponse::error(unavailable, *reason);
     }
     const Node& self = *agent.cluster().self();
-    return respond(
-        {{"podCIDRs", texts(self.pod_cidrs)}, {"mtu", agent.pod_mtu()}, {"nodeAddress", self.internal_ip.to_string()}});
+    return respond({{"podCIDRs", texts(self.pod_cidrs)},
+                    {"mtu", agent.pod_mtu()},
+                    {"nodeAddress", self.internal_ip.to_string()},
+                    {"macvlan", macvlans_for_cni(agent)}});
 }
 
 HttpResponse put_endpoint(NodeAgent& agent, const HttpRequest& request) {

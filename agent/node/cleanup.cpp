@@ -10,6 +10,7 @@
 #include <iterator>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "agent/ctl/http_server.h"
@@ -136,9 +137,11 @@ Result<void> go_over(const CleanupTarget& target, CleanupMode mode, Lines& lines
         return std::unexpected(links.error());
     }
     const PinDirectory pins(target.bpffs);
+    // The devices first: without the programs at their hooks the overlay device passes what it gets, and a shim answers
+    // for the host on the LAN.
     for (auto& removed :
-         {remove_filters(*links, pins, mode, lines), remove_pins(pins, mode, lines), remove_rules(mode, lines),
-          remove_host_network(*socket, target, pod_devices(*links), mode, lines)}) {
+         {remove_host_network(*socket, target, pod_devices(*links), mode, lines),
+          remove_filters(*links, pins, mode, lines), remove_pins(pins, mode, lines), remove_rules(mode, lines)}) {
         if (!removed) {
             return removed;
         }
@@ -169,8 +172,16 @@ Result<void> clean_up(const CleanupTarget& target, CleanupMode mode) {
     if (!control) {
         return std::unexpected(control.error());
     }
+    // What goes along with something else (a device's filters, its routes) is named all the same: by a look before.
     Lines lines;
-    auto removed = go_over(target, mode, lines);
+    auto removed = go_over(target, CleanupMode::dry_run, lines);
+    if (removed && mode == CleanupMode::remove) {
+        Lines done;
+        removed = go_over(target, mode, done);
+        if (!removed) {
+            lines = std::move(done);
+        }
+    }
     for (const auto& line : lines) {
         fmt::print("{}\n", line);
     }

@@ -29,14 +29,15 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       features_(kernel.features),
       pins_(settings_.bpffs),
       health_({"config", "state", "node", "underlay", "overlay", "peers", "firewall", "datapath", "guard", "maps",
-               "snat", "pods", "repairs"}),
+               "snat", "pods", "macvlan", "repairs"}),
       endpoints_(settings_.run_dir / "endpoints"),
       socket_(std::move(kernel.socket)),
       monitor_(std::move(kernel.monitor)),
       links_(socket_, SysctlRecord((settings_.run_dir / "sysctls.json").string())),
       pod_links_(socket_),
       datapath_(pins_, features_),
-      guard_(socket_, pins_, {.mode = settings_.guard, .buffers = features_.xdp}) {
+      guard_(socket_, pins_, {.mode = settings_.guard, .buffers = features_.xdp}),
+      macvlans_(settings_.macvlans) {
     health_.ok("config");
     health_.ok("repairs", repairs_.summary());
 }
@@ -121,7 +122,7 @@ Result<void> NodeAgent::rebuild_endpoints() {
     for (const auto& id : endpoints_.rebuild(*links)) {
         log::info("endpoint {}: rebuilt from its device", id);
     }
-    return {};
+    return macvlans_.adopt(socket_, *links, endpoints_);
 }
 
 void NodeAgent::on_source_change() {
@@ -131,7 +132,7 @@ void NodeAgent::on_source_change() {
 bool NodeAgent::concerns_underlay(const netlink::Event& event) const {
     if (const auto* link = std::get_if<netlink::LinkEvent>(&event)) {
         return link->link.ifindex == underlay_.ifindex || underlay_.ifindex == 0 ||
-               peers_->uses_device(link->link.ifindex) || uplinks_.concerns(*link);
+               peers_->uses_device(link->link.ifindex) || uplinks_.concerns(*link) || macvlans_.concerned_by(*link);
     }
     if (const auto* address = std::get_if<netlink::AddressEvent>(&event)) {
         return address->address.ifindex != overlay_ifindex_;
@@ -202,6 +203,9 @@ std::optional<std::string> NodeAgent::not_ready() const {
 }
 
 Result<void> NodeAgent::add_endpoint(const Endpoint& endpoint) {
+    if (endpoint.link == "macvlan") {
+        return add_macvlan_endpoint(endpoint);
+    }
     const auto link = netlink::find_link(socket_, endpoint.host_interface);
     if (!link) {
         return std::unexpected(link.error());
@@ -226,6 +230,9 @@ Result<void> NodeAgent::add_endpoint(const Endpoint& endpoint) {
 
 Result<bool> NodeAgent::remove_endpoint(const std::string& id) {
     auto erased = endpoints_.erase(id);
+    if (erased && !*erased) {
+        erased = macvlans_.forget(id);
+    }
     if (erased && *erased) {
         reconcile();
     }

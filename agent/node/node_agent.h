@@ -16,6 +16,7 @@
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
 #include "agent/node/firewall.h"
+#include "agent/node/macvlan_networks.h"
 #include "agent/node/nat_sweeper.h"
 #include "agent/node/node_addresses.h"
 #include "agent/node/pass_pace.h"
@@ -43,6 +44,7 @@ struct NodeSettings {
     XdpMode guard = XdpMode::automatic;
     std::uint32_t vni = 0;
     OverlaySettings overlay;
+    std::vector<MacvlanConfig> macvlans = {};
 };
 
 // One node of the pod network: follows the cluster's state, this node's pods and the kernel, and makes the kernel
@@ -81,6 +83,7 @@ public:
     // Pods whose devices exist, and what of their annotations was refused, as of the last pass.
     [[nodiscard]] const std::vector<AttachedPod>& pods() const { return pods_; }
     [[nodiscard]] const std::vector<ObjectWarning>& pod_warnings() const { return pod_snat_.warnings(); }
+    [[nodiscard]] const MacvlanNetworks& macvlans() const { return macvlans_; }
     [[nodiscard]] const HealthBoard& health() const { return health_; }
     [[nodiscard]] const RepairLog& repairs() const { return repairs_; }
     // How often the kernel's events came faster than they could be read; all was read anew then.
@@ -113,11 +116,21 @@ private:
     [[nodiscard]] bool refresh_cluster();
     [[nodiscard]] bool find_underlay_device(const std::vector<netlink::Link>& links);
     [[nodiscard]] bool reconcile_host_network(const std::vector<netlink::Link>& links);
+    // Makes the host's network as wanted_network_ is to be now; false: there is no overlay device.
+    [[nodiscard]] bool apply_host_network();
     [[nodiscard]] bool load_datapath();
     void reconcile_maps();
     void reconcile_hooks();
     void report_pods();
     void report_config();
+    // Macvlan networks: what there is, before and after the pass made shims; and the second half of a pass that made
+    // one, which is up only behind its programs. The devices that there are then; nothing: no networks, or unreadable.
+    void look_at_macvlans(const std::vector<netlink::Link>& links);
+    std::optional<std::vector<netlink::Link>> look_at_new_shims();
+    void open_shims();
+    void drop_gone_macvlan_pods();
+    [[nodiscard]] Result<void> add_macvlan_endpoint(const Endpoint& endpoint);
+    [[nodiscard]] static std::vector<WantedHook> shim_hooks(std::uint32_t ifindex, const std::string& device);
     // Once a second: a part of the table of translations.
     void sweep_translations();
     void report_translations(const Result<std::size_t>& swept);
@@ -165,6 +178,8 @@ private:
     NodeAddresses addresses_;
     Uplinks uplinks_;
     std::map<std::uint32_t, nat_device> nat_devices_;
+    MacvlanNetworks macvlans_;
+    std::vector<Error> shim_errors_;  // of the last pass
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
     PodSnatPolicy pod_snat_;

@@ -59,7 +59,7 @@ std::set<std::uint32_t> own_devices(const LinksByName& links, const EndpointStor
 }  // namespace
 
 void NodeAgent::audit() {
-    if (!forwarding_ || peers_->is_stale()) {
+    if (!forwarding_ || peers_->is_stale() || macvlans_.has_gone(endpoints_)) {
         reconcile();
         return;
     }
@@ -113,7 +113,9 @@ void NodeAgent::pass() {
     }
     reconcile_maps();
     reconcile_hooks();
+    open_shims();
     report_pods();
+    macvlans_.report(health_, shim_errors_);
     health_.ok("repairs", repairs_.summary());
     forwarding_ = true;
 }
@@ -187,6 +189,9 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
     pod_snat_.begin(addresses_.all(), own_devices(by_name, endpoints_, settings_.overlay.device),
                     cluster_.self()->internal_ip);
     for (const auto& [id, endpoint] : endpoints_.all()) {
+        if (endpoint.link != "veth") {
+            continue;
+        }
         const auto link = by_name.find(endpoint.host_interface);
         if (link == by_name.end()) {
             gone.push_back(id);
@@ -216,6 +221,7 @@ DesiredInputs NodeAgent::desired_inputs() const {
             .pods = &pods_,
             .underlay_mtu = underlay_.mtu,
             .all_rp_filter = all_rp_filter(),
+            .macvlans = &macvlans_.all(),
             .uplinks = nat_devices_,
             .ip_masq_agent = ip_masq_agent_ ? &*ip_masq_agent_ : nullptr};
 }
@@ -223,11 +229,18 @@ DesiredInputs NodeAgent::desired_inputs() const {
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {
     pod_mtu_ = podlane::pod_mtu(settings_.overlay, underlay_.mtu);
     pods_ = attached_pods(links);
+    drop_gone_macvlan_pods();
+    look_at_macvlans(links);
     const auto refreshed = peers_->refresh(socket_, cluster_, links, overlay_ifindex_);
     peers_->report(health_);
-    if (!refreshed) {
+    if (!refreshed || !apply_host_network()) {
         return false;
     }
+    choose_uplinks(look_at_new_shims().value_or(links));
+    return true;
+}
+
+bool NodeAgent::apply_host_network() {
     wanted_network_ = desired_host_network(settings_.overlay, desired_inputs());
     const auto report = links_.reconcile(wanted_network_, Sweep::remove);
     if (!report) {
@@ -235,6 +248,7 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
         return false;
     }
     repairs_.note("overlay", report->changes, report->repairs);
+    shim_errors_ = report->shim_errors;
     overlay_ifindex_ = report->overlay_ifindex;
     if (!report->errors.empty()) {
         health_.degraded("overlay", summary(report->errors), "compare `agentctl link list`");
@@ -242,7 +256,6 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
         health_.ok("overlay",
                    fmt::format("{} mtu {}", settings_.overlay.device, overlay_mtu(settings_.overlay, underlay_.mtu)));
     }
-    choose_uplinks(links);
     return overlay_ifindex_ != 0;
 }
 
@@ -317,6 +330,11 @@ std::vector<WantedHook> NodeAgent::wanted_hooks() const {
         hooks.push_back({Hook::to_pod, pod.ifindex, pod.host_interface});
     }
     std::ranges::move(uplinks_.hooks(underlay_devices()), std::back_inserter(hooks));
+    for (const auto& network : macvlans_.all()) {
+        if (network.shim_ifindex != 0) {
+            std::ranges::move(shim_hooks(network.shim_ifindex, network.shim), std::back_inserter(hooks));
+        }
+    }
     return hooks;
 }
 
@@ -339,8 +357,12 @@ void NodeAgent::reconcile_hooks() {
 }
 
 void NodeAgent::report_pods() {
+    const auto macvlan = std::ranges::count(endpoints_.all(), std::string("macvlan"),
+                                            [](const auto& entry) { return entry.second.link; });
     const auto warnings = describe_warnings(pod_snat_.warnings());
-    health_.ok("pods", fmt::format("{} attached{}{}", pods_.size(), warnings.empty() ? "" : "; ", warnings));
+    health_.ok("pods", fmt::format("{} attached{}{}{}", pods_.size(),
+                                   macvlan == 0 ? std::string() : fmt::format(", and {} by macvlan", macvlan),
+                                   warnings.empty() ? "" : "; ", warnings));
 }
 
 }  // namespace podlane

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "agent/link/ownership.h"
 #include "agent/netlink/interface_address.h"
 #include "agent/netlink/resolve.h"
 
@@ -25,7 +26,8 @@ Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<n
     }
     for (const auto& address : *addresses) {
         const auto link = std::ranges::find(links, address.ifindex, &netlink::Link::ifindex);
-        if (address.address == query.node_address && link != links.end() && link->name != query.overlay_device) {
+        if (address.address == query.node_address && link != links.end() && link->name != query.overlay_device &&
+            !link->alias.starts_with(shim_alias)) {
             return *link;
         }
     }

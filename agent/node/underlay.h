@@ -19,7 +19,7 @@ struct UnderlayQuery {
     std::string overlay_device;  // holds the node's address too, and is never the underlay
 };
 
-// The device that carries the encapsulated traffic.
+// The device that carries the encapsulated traffic. Never a macvlan shim, which holds its master's address too.
 [[nodiscard]] Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<netlink::Link>& links,
                                                   const UnderlayQuery& query);
 

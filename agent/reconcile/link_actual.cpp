@@ -52,6 +52,16 @@ std::vector<const netlink::Link*> LinkTable::own_overlays(std::string_view excep
     return devices;
 }
 
+std::vector<const netlink::Link*> LinkTable::own_shims() const {
+    std::vector<const netlink::Link*> devices;
+    for (const auto& link : links_) {
+        if (link.kind == "macvlan" && link.alias.starts_with(shim_alias)) {
+            devices.push_back(&link);
+        }
+    }
+    return devices;
+}
+
 RouteKey key_of(const netlink::Route& route) {
     return {.table = route.table, .destination = route.destination, .metric = route.metric};
 }
@@ -64,8 +74,7 @@ AddressKey key_of(const netlink::InterfaceAddress& address) {
     return {.ifindex = address.ifindex, .address = address.address, .prefix_length = address.prefix_length};
 }
 
-Result<HostObjects> read_host_objects(netlink::Socket& socket, std::uint32_t overlay_ifindex,
-                                      const std::set<std::uint32_t>& pod_devices) {
+Result<HostObjects> read_host_objects(netlink::Socket& socket, const OwnDevices& devices) {
     HostObjects objects;
     const auto routes = netlink::list_routes(socket, {.protocol = route_protocol});
     if (!routes) {
@@ -79,18 +88,20 @@ Result<HostObjects> read_host_objects(netlink::Socket& socket, std::uint32_t ove
         return std::unexpected(neighbours.error());
     }
     for (const auto& neighbour : *neighbours) {
-        const bool own_device = neighbour.ifindex == overlay_ifindex || pod_devices.contains(neighbour.ifindex);
+        const bool own_device = devices.made.contains(neighbour.ifindex) || devices.pods.contains(neighbour.ifindex);
         if (own_device && (neighbour.state & NUD_PERMANENT) != 0) {
             objects.neighbours.emplace(key_of(neighbour), neighbour);
         }
     }
-    if (overlay_ifindex != 0) {
-        const auto addresses = netlink::list_addresses(socket, overlay_ifindex);
+    if (!devices.made.empty()) {
+        const auto addresses = netlink::list_addresses(socket, 0);
         if (!addresses) {
             return std::unexpected(addresses.error());
         }
         for (const auto& address : *addresses) {
-            objects.addresses.emplace(key_of(address), address);
+            if (devices.made.contains(address.ifindex)) {
+                objects.addresses.emplace(key_of(address), address);
+            }
         }
     }
     return objects;

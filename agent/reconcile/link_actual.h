@@ -37,6 +37,8 @@ public:
     [[nodiscard]] std::vector<const netlink::Link*> vxlan_on_port(std::uint16_t port) const;
     // VXLAN devices with podlane's alias, but for the one of that name.
     [[nodiscard]] std::vector<const netlink::Link*> own_overlays(std::string_view except) const;
+    // Macvlans with podlane's alias.
+    [[nodiscard]] std::vector<const netlink::Link*> own_shims() const;
     // by_name() no longer finds it: somebody else's device, on which nothing of ours may be placed.
     void forget(std::string_view name) { by_name_.erase(name); }
 
@@ -81,10 +83,15 @@ struct HostObjects {
     std::map<NeighbourKey, netlink::Neighbour> neighbours;
 };
 
-// What podlane has in the kernel: routes with its protocol number, IPv4 addresses of the overlay device (nothing with
-// ifindex 0), permanent neighbours on it and on `pod_devices`.
-[[nodiscard]] Result<HostObjects> read_host_objects(netlink::Socket& socket, std::uint32_t overlay_ifindex,
-                                                    const std::set<std::uint32_t>& pod_devices);
+// Devices of podlane's, by ifindex.
+struct OwnDevices {
+    std::set<std::uint32_t> made;  // by the agent: the overlay device and the shims
+    std::set<std::uint32_t> pods;  // host sides
+};
+
+// What podlane has in the kernel: routes with its protocol number, IPv4 addresses of the devices that it makes,
+// permanent neighbours on these and on the pods' host sides.
+[[nodiscard]] Result<HostObjects> read_host_objects(netlink::Socket& socket, const OwnDevices& devices);
 
 // As iproute2 writes them, with the device's name.
 [[nodiscard]] std::string describe(const netlink::InterfaceAddress& address, const LinkTable& links);

@@ -20,13 +20,16 @@ Result<std::vector<netlink::Message>> removals(netlink::Socket& socket, const Cl
     if (overlay != nullptr && !is_own_overlay(*overlay)) {
         overlay = nullptr;
     }
-    std::set<std::uint32_t> pod_devices;
+    OwnDevices devices;
+    if (overlay != nullptr) {
+        devices.made.insert(overlay->ifindex);
+    }
     for (const auto& name : scope.pod_devices) {
         if (const auto* link = links->by_name(name)) {
-            pod_devices.insert(link->ifindex);
+            devices.pods.insert(link->ifindex);
         }
     }
-    const auto actual = read_host_objects(socket, overlay == nullptr ? 0 : overlay->ifindex, pod_devices);
+    const auto actual = read_host_objects(socket, devices);
     if (!actual) {
         return std::unexpected(actual.error());
     }
@@ -36,6 +39,9 @@ Result<std::vector<netlink::Message>> removals(netlink::Socket& socket, const Cl
     }
     for (const auto* other : links->own_overlays(scope.overlay_device)) {
         requests.push_back(netlink::delete_link(*other));
+    }
+    for (const auto* shim : links->own_shims()) {
+        requests.push_back(netlink::delete_link(*shim));
     }
     return requests;
 }

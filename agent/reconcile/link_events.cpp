@@ -16,7 +16,14 @@ struct Judge {
         // Without an overlay device any other may have been what kept it from its name or port.
         const bool about_overlay = wanted.overlay && (overlay_ifindex == 0 || event.link.ifindex == overlay_ifindex ||
                                                       event.link.name == wanted.overlay->name);
-        return about_overlay || wanted.pod_devices.contains(event.link.name);
+        return about_overlay || concerns_shim(event.link) || wanted.pod_devices.contains(event.link.name);
+    }
+
+    // The shim itself, also under another name, and the master: it may have come back, or have another MTU.
+    [[nodiscard]] bool concerns_shim(const netlink::Link& link) const {
+        return link.alias.starts_with(shim_alias) || std::ranges::any_of(wanted.shims, [&](const WantedShim& shim) {
+                   return link.name == shim.name || link.name == shim.master;
+               });
     }
 
     bool operator()(const netlink::AddressEvent& event) const { return event.address.ifindex == overlay_ifindex; }

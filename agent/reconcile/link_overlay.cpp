@@ -11,7 +11,7 @@ namespace {
 
 std::string description(const WantedOverlayDevice& wanted) {
     return fmt::format("vxlan external dstport {} address {} mtu {} noarp {}", wanted.port, wanted.mac, wanted.mtu,
-                       wanted.gate == OverlayGate::open ? "up" : "down");
+                       wanted.gate == DeviceGate::open ? "up" : "down");
 }
 
 netlink::ExternalVxlan device_request(const WantedOverlayDevice& wanted) {
@@ -113,7 +113,7 @@ OverlayPlan plan_overlay(const WantedOverlayDevice& wanted, const netlink::Link*
         return {.action = OverlayAction::recreate, .change = {}};
     }
     netlink::LinkChange change;
-    if (!actual->is_up() && wanted.gate == OverlayGate::open) {
+    if (!actual->is_up() && wanted.gate == DeviceGate::open) {
         change.state = netlink::AdminState::up;
     }
     if (!actual->is_no_arp()) {
@@ -213,7 +213,7 @@ Result<void> ensure_overlay(netlink::Socket& socket, const WantedOverlayDevice& 
     const auto* link = links.by_name(wanted.name);
     const bool own = link != nullptr && is_own_overlay(*link);
     const bool up = own && link->is_up();
-    report.overlay_ifindex = up || (own && wanted.gate == OverlayGate::closed) ? link->ifindex : 0;
+    report.overlay_ifindex = up || (own && wanted.gate == DeviceGate::closed) ? link->ifindex : 0;
     if (!up) {
         links.forget(wanted.name);
     }

@@ -207,6 +207,11 @@ WantedObjects locate(const WantedHostNetwork& wanted, const LinkTable& links) {
             locator.add(address, wanted.overlay->name);
         }
     }
+    for (const auto& shim : wanted.shims) {
+        if (shim.address) {
+            locator.add(*shim.address, shim.name);
+        }
+    }
     for (const auto& route : wanted.routes) {
         locator.add(route);
     }

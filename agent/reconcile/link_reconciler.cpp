@@ -12,6 +12,7 @@
 #include "agent/reconcile/link_actual.h"
 #include "agent/reconcile/link_overlay.h"
 #include "agent/reconcile/link_plan.h"
+#include "agent/reconcile/link_shim.h"
 #include "agent/reconcile/sysctl.h"
 
 namespace podlane {
@@ -42,6 +43,11 @@ public:
             if (was_in_order(settled)) {
                 report_.repairs = report_.changes;
             }
+        }
+        static const std::map<std::string, netlink::Link> none;
+        const ShimTask shims{.wanted = wanted_.shims, .settled = settled ? settled->shims : none, .sweep = sweep};
+        if (const auto read = ensure_shims(socket_, shims, *links, report_); !read) {
+            return std::unexpected(read.error());
         }
         auto located = locate(wanted_, *links);
         const auto actual = read_objects(*links);
@@ -80,6 +86,7 @@ public:
                 links->forget(wanted_.overlay->name);
             }
         }
+        inspect_shims(*links, items);
         const auto located = locate(wanted_, *links);
         const auto actual = read_objects(*links);
         if (!actual) {
@@ -95,24 +102,52 @@ public:
 
 private:
     Result<HostObjects> read_objects(const LinkTable& links) {
-        const auto* overlay = wanted_.overlay ? links.by_name(wanted_.overlay->name) : nullptr;
-        std::set<std::uint32_t> pod_devices;
-        for (const auto& name : wanted_.pod_devices) {
+        OwnDevices devices;
+        const auto add = [&](std::set<std::uint32_t>& to, const std::string& name) {
             if (const auto* link = links.by_name(name)) {
-                pod_devices.insert(link->ifindex);
+                to.insert(link->ifindex);
+            }
+        };
+        if (wanted_.overlay) {
+            add(devices.made, wanted_.overlay->name);
+        }
+        for (const auto& shim : wanted_.shims) {
+            add(devices.made, shim.name);
+        }
+        for (const auto& name : wanted_.pod_devices) {
+            add(devices.pods, name);
+        }
+        return read_host_objects(socket_, devices);
+    }
+
+    void inspect_shims(LinkTable& links, std::vector<LinkItem>& items) const {
+        for (const auto* link : links.own_shims()) {
+            if (!is_wanted_shim(link->name)) {
+                items.push_back(stale_item(*link));
             }
         }
-        return read_host_objects(socket_, overlay == nullptr ? 0 : overlay->ifindex, pod_devices);
+        for (const auto& shim : wanted_.shims) {
+            items.push_back(shim_item(shim, links));
+            const auto* link = links.by_name(shim.name);
+            if (link != nullptr && !is_own_shim(shim, *link)) {
+                links.forget(shim.name);
+            }
+        }
+    }
+
+    [[nodiscard]] bool is_wanted_shim(const std::string& name) const {
+        return std::ranges::find(wanted_.shims, name, &WantedShim::name) != wanted_.shims.end();
     }
 
     static LinkItem stale_item(const netlink::Link& link) {
         return {.kind = "device", .name = link.name, .wanted = {}, .actual = describe(link), .state = LinkState::wrong};
     }
 
-    // One line per missing device, not one per peer. That the overlay device is missing has been said.
+    // One line per missing device, not one per peer. That the overlay device or a shim is missing has been said, or it
+    // waits for its gate.
     void note_problems(const WantedObjects& located) {
         for (const auto& device : located.missing_devices) {
-            if (!wanted_.overlay || device != wanted_.overlay->name) {
+            if ((!wanted_.overlay || device != wanted_.overlay->name) && !is_wanted_shim(device)) {
                 report_.errors.push_back(fail("device {}: it is missing; what belongs on it waits", device).error());
             }
         }
@@ -156,6 +191,11 @@ private:
         SettledNetwork now{.objects = std::move(objects)};
         if (const auto* overlay = wanted_.overlay ? links.by_name(wanted_.overlay->name) : nullptr) {
             now.overlay = *overlay;
+        }
+        for (const auto& shim : wanted_.shims) {
+            if (const auto* link = links.by_name(shim.name)) {
+                now.shims.emplace(shim.name, *link);
+            }
         }
         for (const auto& sysctl : wanted_.sysctls) {
             now.sysctls.emplace(sysctl.key, sysctl.value);

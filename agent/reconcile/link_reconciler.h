@@ -29,6 +29,7 @@ struct LinkReport {
     std::vector<std::string> changes;   // "add route 10.244.2.0/24 dev podlane0 src 10.0.0.1"
     std::vector<std::string> repairs;   // those of the changes that only undo what somebody else did
     std::vector<Error> errors;          // one per object; everything else was still brought in order
+    std::vector<Error> shim_errors;     // about macvlan shims as devices; what is to be placed on them is above
     std::uint32_t overlay_ifindex = 0;  // 0: no overlay device that is podlane's, and up unless its gate is closed
 };
 
@@ -61,6 +62,7 @@ struct CleanupReport {
 // What a pass left behind, in the kernel's terms.
 struct SettledNetwork {
     std::optional<netlink::Link> overlay{};
+    std::map<std::string, netlink::Link> shims{};  // by name
     HostObjects objects{};
     std::map<std::string, std::string> sysctls{};  // value by key
 };
@@ -70,8 +72,8 @@ struct SettledNetwork {
 //
 // Its own, and all that it ever changes or removes: routes with podlane's protocol number; the VXLAN device of the
 // wanted name if it is external or has podlane's alias, and that device's IPv4 addresses; VXLAN devices of other names
-// that have podlane's alias; permanent neighbours on that
-// device and on the pods' host interfaces; the wanted sysctls.
+// that have podlane's alias; macvlans with the alias of a shim, and their IPv4 addresses; permanent neighbours on these
+// devices and on the pods' host interfaces; the wanted sysctls.
 class LinkReconciler {
 public:
     // The socket must outlive the reconciler.

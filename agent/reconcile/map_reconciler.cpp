@@ -144,6 +144,7 @@ struct MapReconciler::Maps {
     Mirror<spec::networks_by_prefix> networks_by_prefix;
     Mirror<spec::pod_cidr_lengths> pod_cidr_lengths;
     Mirror<spec::nat_address_by_device> nat_address_by_device;
+    Mirror<spec::macvlan_pods_by_ipv4> macvlan_pods_by_ipv4;
 };
 
 MapReconciler::MapReconciler(std::unique_ptr<Maps> maps) : maps_(std::move(maps)) {}
@@ -158,25 +159,29 @@ Result<MapReconciler> MapReconciler::open(const PinDirectory& pins) {
     auto networks_by_prefix = open_mirror<spec::networks_by_prefix>(pins);
     auto pod_cidr_lengths = open_mirror<spec::pod_cidr_lengths>(pins);
     auto nat_address_by_device = open_mirror<spec::nat_address_by_device>(pins);
+    auto macvlan_pods_by_ipv4 = open_mirror<spec::macvlan_pods_by_ipv4>(pins);
     for (const Error* error :
          {nodes_by_pod_cidr ? nullptr : &nodes_by_pod_cidr.error(), nodes_by_ipv4 ? nullptr : &nodes_by_ipv4.error(),
           pods_by_ipv4 ? nullptr : &pods_by_ipv4.error(), networks_by_prefix ? nullptr : &networks_by_prefix.error(),
           pod_cidr_lengths ? nullptr : &pod_cidr_lengths.error(),
-          nat_address_by_device ? nullptr : &nat_address_by_device.error()}) {
+          nat_address_by_device ? nullptr : &nat_address_by_device.error(),
+          macvlan_pods_by_ipv4 ? nullptr : &macvlan_pods_by_ipv4.error()}) {
         if (error != nullptr) {
             return std::unexpected(*error);
         }
     }
-    return MapReconciler(std::make_unique<Maps>(Maps{std::move(*nodes_by_pod_cidr), std::move(*nodes_by_ipv4),
-                                                     std::move(*pods_by_ipv4), std::move(*networks_by_prefix),
-                                                     std::move(*pod_cidr_lengths), std::move(*nat_address_by_device)}));
+    return MapReconciler(
+        std::make_unique<Maps>(Maps{std::move(*nodes_by_pod_cidr), std::move(*nodes_by_ipv4), std::move(*pods_by_ipv4),
+                                    std::move(*networks_by_prefix), std::move(*pod_cidr_lengths),
+                                    std::move(*nat_address_by_device), std::move(*macvlan_pods_by_ipv4)}));
 }
 
 Result<std::size_t> MapReconciler::reread() {
     std::size_t differing = 0;
     for (const auto& refreshed :
          {refresh(maps_->networks_by_prefix), refresh(maps_->pods_by_ipv4), refresh(maps_->nodes_by_ipv4),
-          refresh(maps_->nodes_by_pod_cidr), refresh(maps_->pod_cidr_lengths), refresh(maps_->nat_address_by_device)}) {
+          refresh(maps_->nodes_by_pod_cidr), refresh(maps_->pod_cidr_lengths), refresh(maps_->nat_address_by_device),
+          refresh(maps_->macvlan_pods_by_ipv4)}) {
         if (!refreshed) {
             return std::unexpected(refreshed.error());
         }
@@ -193,7 +198,8 @@ MapReport MapReconciler::reconcile(const WantedMaps& wanted) {
                                 apply(maps_->nodes_by_ipv4, wanted.nodes_by_ipv4, report),
                                 apply(maps_->nodes_by_pod_cidr, wanted.nodes_by_pod_cidr, report),
                                 apply(maps_->pod_cidr_lengths, wanted.pod_cidr_lengths, report),
-                                apply(maps_->nat_address_by_device, wanted.nat_address_by_device, report)}) {
+                                apply(maps_->nat_address_by_device, wanted.nat_address_by_device, report),
+                                apply(maps_->macvlan_pods_by_ipv4, wanted.macvlan_pods_by_ipv4, report)}) {
         if (!applied) {
             report.errors.push_back(applied.error());
         }

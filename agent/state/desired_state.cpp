@@ -146,6 +146,17 @@ std::vector<Ipv4Prefix> untranslated_networks(const SnatSettings& settings, cons
     return networks;
 }
 
+void add_macvlan_pods(WantedMaps& maps, const DesiredInputs& inputs) {
+    if (inputs.macvlans == nullptr) {
+        return;
+    }
+    for (const auto& network : *inputs.macvlans) {
+        for (const auto& entry : macvlan_entries(network)) {
+            maps.macvlan_pods_by_ipv4[entry.ip.wire()] = entry.pod;
+        }
+    }
+}
+
 }  // namespace
 
 std::uint32_t overlay_mtu(const OverlaySettings& settings, std::uint32_t underlay_mtu) {
@@ -192,10 +203,12 @@ Networks desired_networks(const OverlaySettings& settings, const IpMasqAgentConf
 }
 
 nat_config desired_nat(const SnatSettings& settings) {
-    if (!settings.enabled) {
+    if (!settings.enabled && !settings.macvlan) {
         return {};
     }
     nat_config config = nat_config_for(settings.port_low, settings.port_high);
+    config.enabled = settings.enabled ? 1 : 0;
+    config.macvlan = settings.macvlan ? 1 : 0;
     config.at_once = settings.service_cidrs.empty() ? 0 : 1;
     return config;
 }
@@ -215,6 +228,7 @@ WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& in
         }
     }
     maps.pod_cidr_lengths[0] = lengths_of(*inputs.cluster);
+    add_macvlan_pods(maps, inputs);
     return maps;
 }
 
@@ -231,6 +245,11 @@ WantedHostNetwork desired_host_network(const OverlaySettings& settings, const De
     host.cluster_cidrs = settings.cluster_cidrs;
     for (const auto& pod : *inputs.pods) {
         host.pods.push_back({.ip = pod.ip, .mac = pod.mac, .host_interface = pod.host_interface});
+    }
+    if (inputs.macvlans != nullptr) {
+        for (const auto& network : *inputs.macvlans) {
+            host.shims.push_back(shim_of(network, self.name));
+        }
     }
     host.all_rp_filter = inputs.all_rp_filter;
     return build_host_network(host);

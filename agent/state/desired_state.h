@@ -13,6 +13,7 @@
 #include "agent/config/ip_masq_agent.h"
 #include "agent/link/host_network.h"
 #include "agent/state/cluster.h"
+#include "agent/state/macvlan_state.h"
 #include "agent/state/peer_path.h"
 #include "agent/state/pod_snat.h"
 #include "maps/base/address.h"
@@ -44,6 +45,7 @@ struct WantedMaps {
     MapContent<spec::networks_by_prefix> networks_by_prefix;
     MapContent<spec::pod_cidr_lengths> pod_cidr_lengths;
     MapContent<spec::nat_address_by_device> nat_address_by_device;
+    MapContent<spec::macvlan_pods_by_ipv4> macvlan_pods_by_ipv4;
 };
 
 // A pod of this node whose device exists.
@@ -61,6 +63,7 @@ struct AttachedPod {
 // What pods' packets to the outside are translated to.
 struct SnatSettings {
     bool enabled = false;
+    bool macvlan = false;  // macvlan pods are translated towards the other nodes, whatever `enabled` says
     std::vector<Ipv4Prefix> non_masquerade_cidrs;  // besides clusterCIDRs and the nodes' addresses
     std::vector<Ipv4Prefix> service_cidrs;         // empty: not known
     std::uint16_t port_low = 0;                    // host byte order
@@ -82,8 +85,9 @@ struct DesiredInputs {
     const Cluster* cluster = nullptr;                        // with a node that is this one
     const std::map<std::string, PeerPath>* paths = nullptr;  // by node name; a peer without one is not routed
     const std::vector<AttachedPod>* pods = nullptr;
-    std::uint32_t underlay_mtu = 0;               // bytes
-    unsigned all_rp_filter = 0;                   // net/ipv4/conf/all/rp_filter
+    std::uint32_t underlay_mtu = 0;                         // bytes
+    unsigned all_rp_filter = 0;                             // net/ipv4/conf/all/rp_filter
+    const std::vector<MacvlanNetwork>* macvlans = nullptr;  // null: none
     std::map<std::uint32_t, nat_device> uplinks;  // by ifindex: the devices that packets may leave the cluster by
     const IpMasqAgentConfig* ip_masq_agent = nullptr;
 };

@@ -23,6 +23,12 @@ static __always_inline bool same_flow(const struct flow_key *one, const struct f
 	       one->remote_port == other->remote_port && one->protocol == other->protocol;
 }
 
+/* Whether anybody's packets are translated on this node. */
+static __always_inline bool nat_is_used(void)
+{
+	return config.nat.enabled || config.nat.macvlan;
+}
+
 static __always_inline bool nat_is_in_range(__be16 port)
 {
 	return (__u32)(bpf_ntohs(port) - config.nat.port_low) < config.nat.port_count;

@@ -135,7 +135,7 @@ static __always_inline int nat_receive(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 
-	if (!config.nat.enabled || !nat_may_be_reply(skb))
+	if (!nat_is_used() || !nat_may_be_reply(skb))
 		return VERDICT_PASS;
 	if (!pull_ipv4(skb, link_header_length) ||
 	    parse_ipv4(skb, link_header_length, skb->len, &packet) != DROP_NONE)

@@ -276,7 +276,7 @@ static __always_inline int nat_check_host(struct __sk_buff *skb)
 	struct packet packet = {};
 
 	/* What has a VLAN tag has passed the hook of the VLAN's own device. */
-	if (!config.nat.enabled || skb->vlan_present || !nat_may_collide(skb))
+	if (!nat_is_used() || skb->vlan_present || !nat_may_collide(skb))
 		return VERDICT_PASS;
 	if (!pull_ipv4(skb, link_header_length) ||
 	    parse_ipv4(skb, link_header_length, skb->len, &packet) != DROP_NONE || !packet.has_flow)

@@ -6,8 +6,9 @@
 
 /*
  * Where a packet was seen, written once: X(NAME, "text for people"). "from" and "to" are the host's
- * point of view of the pod, the underlay and the overlay device; the guard is the XDP program of
- * the underlay. Every other device that packets can leave the node by counts as underlay.
+ * point of view of the pod, the underlay, the overlay device and a macvlan shim; the guard is the
+ * XDP program of the underlay. Every other device that packets can leave the node by counts as
+ * underlay.
  */
 #define DIRECTIONS(X)                                                                              \
 	X(FROM_POD, "from-pod")                                                                    \
@@ -16,7 +17,9 @@
 	X(TO_UNDERLAY, "to-underlay")                                                              \
 	X(FROM_OVERLAY, "from-overlay")                                                            \
 	X(TO_OVERLAY, "to-overlay")                                                                \
-	X(UNDERLAY_GUARD, "underlay-guard")
+	X(UNDERLAY_GUARD, "underlay-guard")                                                        \
+	X(FROM_SHIM, "from-shim")                                                                  \
+	X(TO_SHIM, "to-shim")
 
 enum direction {
 #define X(name, text) DIRECTION_##name,
@@ -43,7 +46,11 @@ enum direction {
 	X(HOST_TO_OUTSIDE, "host-to-outside")                                                      \
 	X(OUTSIDE_TO_POD, "outside-to-pod")                                                        \
 	X(OUTSIDE_TO_STACK, "outside-to-stack")                                                    \
-	X(OUTSIDE_TO_HOST, "outside-to-host")
+	X(OUTSIDE_TO_HOST, "outside-to-host")                                                      \
+	X(MACVLAN_TO_STACK, "macvlan-to-stack")                                                    \
+	X(STACK_TO_MACVLAN, "stack-to-macvlan")                                                    \
+	X(MACVLAN_TO_NODE, "macvlan-to-node")                                                      \
+	X(NODE_TO_MACVLAN, "node-to-macvlan")
 
 enum forward_path {
 #define X(name, text) PATH_##name,

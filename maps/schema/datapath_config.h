@@ -31,6 +31,6 @@ struct datapath_config {
 	struct nat_config nat;
 };
 
-_Static_assert(sizeof(struct datapath_config) == 76, "no implicit padding");
+_Static_assert(sizeof(struct datapath_config) == 80, "no implicit padding");
 
 #endif

@@ -67,7 +67,15 @@
 	  "to the outside where no program of podlane stands yet, or by a route that "             \
 	  "encapsulates")                                                                          \
 	X(NAT_UNSUPPORTED_DEVICE, "nat-unsupported-device",                                        \
-	  "to the outside by a device whose link-layer header is neither Ethernet's nor none")
+	  "to the outside by a device whose link-layer header is neither Ethernet's nor none")     \
+	X(SHIM_FOREIGN_SENDER, "shim-foreign-sender",                                              \
+	  "seen at a macvlan shim, from none of this node's macvlan pods: the LAN's broadcasts"    \
+	  " are copied to it, and answered by the master alone")                                   \
+	X(SHIM_FOREIGN_ARP, "shim-foreign-arp",                                                    \
+	  "a macvlan pod's ARP, seen at the shim, that is no request for the host's address")      \
+	X(SHIM_NOT_TO_POD, "shim-not-to-pod",                                                      \
+	  "the host's own ARP, multicast, redirects or whatever else is for none of this node's"   \
+	  " macvlan pods: the LAN must not see the shim")
 
 enum drop_reason {
 	DROP_NONE = 0,

@@ -4,6 +4,7 @@
 
 #include "maps/schema/counter.h"
 #include "maps/schema/flow.h"
+#include "maps/schema/macvlan.h"
 #include "maps/schema/nat.h"
 #include "maps/schema/network.h"
 #include "maps/schema/node.h"
@@ -15,9 +16,9 @@
  * maps/catalog the printers.
  *
  * When a map is full:
- *   nodes_*, pods_*, networks_* refuse the new entry; the agent logs it and reports itself
- * degraded. flow_owners evicts the least recently used entry: harmless, an unknown flow is the
- * stack's.
+ *   nodes_*, pods_*, macvlan_pods_*, networks_* refuse the new entry; the agent logs it and reports
+ * itself degraded. flow_owners evicts the least recently used entry: harmless, an unknown flow is
+ * the stack's.
  *   *_counters hold every combination there is.
  *   nat_by_flow, nat_by_reply refuse: the new flow's packet is dropped and counted, no other
  * suffers. nat_flows_by_pod refuses, and the pod beyond its capacity has no share to exceed.
@@ -54,6 +55,8 @@
 	X(nat_fragments, LRU_HASH, struct nat_fragment_key, struct nat_fragment, 4096, 0,          \
 	  "datagrams whose later fragments are to be translated")                                  \
 	X(nat_address_by_device, HASH, __u32, struct nat_device, 8192, BPF_F_NO_PREALLOC,          \
-	  "the address that packets to the outside take, by device")
+	  "the address that packets to the outside take, by device")                               \
+	X(macvlan_pods_by_ipv4, HASH, __be32, struct macvlan_pod, 4096, 0,                         \
+	  "the macvlan pods of this node")
 
 #endif

@@ -184,6 +184,8 @@ struct nat_config {
 	__u16 block_size;    /* ports, 1 to NAT_BLOCK_SIZE_MAX; the last block may be smaller */
 	__u16 block_count;   /* 1 to NAT_BLOCKS_MAX; together they hold port_count */
 	__u32 timeouts[NAT_STATE_COUNT]; /* seconds, each at least 3 */
+	__u32 macvlan; /* 1: macvlan pods are translated towards the other nodes, be `enabled` what
+			* it may */
 };
 
 _Static_assert(sizeof(struct nat_entry) == 32, "no implicit padding");
@@ -194,6 +196,6 @@ _Static_assert(sizeof(struct nat_destination) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment_key) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment) == 16, "no implicit padding");
 _Static_assert(sizeof(struct nat_device) == 12, "no implicit padding");
-_Static_assert(sizeof(struct nat_config) == 48, "no implicit padding");
+_Static_assert(sizeof(struct nat_config) == 52, "no implicit padding");
 
 #endif

@@ -119,7 +119,7 @@ TEST_F(LinkReconcilerTest, NothingKnownYet_MakesNoDeviceAndLeavesTheOneThatIsThe
 
 TEST_F(LinkReconcilerTest, DeviceWithoutItsPrograms_IsMadeButStaysDownAndGetsNoRoute) {
     auto guarded = wanted();
-    guarded.overlay->gate = OverlayGate::closed;
+    guarded.overlay->gate = DeviceGate::closed;
     const auto made = reconcile(guarded);
     EXPECT_THAT(problems(made), IsEmpty());
     EXPECT_EQ(made.overlay_ifindex, ifindex("podlane0")) << "for the programs to be attached to";

@@ -75,6 +75,9 @@ protected:
                                       {.seen = 6, .address = address("192.168.0.1"), .flags = 0, .pad = {}}));
         ASSERT_TRUE(devices_.update(
             2, {.address = address("192.168.0.1"), .flags = NAT_DEVICE_OWN | NAT_DEVICE_L3, .mtu = 1420}));
+        ASSERT_TRUE(macvlan_pods_.update(
+            address("172.20.7.51"),
+            {.ifindex = 9, .host_address = address("172.20.7.100"), .mac = {0x0a, 1, 2, 3, 4, 6}, .pad = {}}));
     }
 
     void add_translation(std::string_view flow, std::uint16_t port, __u64 last_seen) {
@@ -106,6 +109,7 @@ protected:
         pin(pod_flows_.fd(), pin_path<spec::nat_flows_by_pod>(bpffs()));
         pin(fragments_.fd(), pin_path<spec::nat_fragments>(bpffs()));
         pin(devices_.fd(), pin_path<spec::nat_address_by_device>(bpffs()));
+        pin(macvlan_pods_.fd(), pin_path<spec::macvlan_pods_by_ipv4>(bpffs()));
     }
     [[nodiscard]] Ran agentctl(std::vector<std::string> arguments) const {
         arguments.insert(arguments.end(), {"--bpffs", bpffs().native()});
@@ -154,6 +158,7 @@ protected:
     Map<spec::nat_flows_by_pod> pod_flows_ = new_map<spec::nat_flows_by_pod>();
     Map<spec::nat_fragments> fragments_ = new_map<spec::nat_fragments>();
     Map<spec::nat_address_by_device> devices_ = new_map<spec::nat_address_by_device>();
+    Map<spec::macvlan_pods_by_ipv4> macvlan_pods_ = new_map<spec::macvlan_pods_by_ipv4>();
 };
 
 TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
@@ -171,7 +176,7 @@ TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
     };
     const auto all = json({"map", "dump"});
     ASSERT_TRUE(all.is_array());
-    ASSERT_EQ(all.size(), 16U);
+    ASSERT_EQ(all.size(), 17U);
     EXPECT_EQ(all[0], map("nodes_by_pod_cidr", "hash", 16384,
                           {entry({{"podCIDR", "10.244.2.0/24"}}, peer), entry({{"podCIDR", "10.244.10.0/24"}}, peer)}));
     EXPECT_EQ(all[1],
@@ -204,6 +209,13 @@ TEST_F(AgentctlMapTest, DumpAsJson_IsEveryMapDecoded) {
                   Document::array({entry({{"reason", "outside"}, {"direction", "from-pod"}}, counter(1, 60))})));
     EXPECT_EQ(all[8]["entries"][PATH_POD_TO_OVERLAY], entry({{"path", "pod-to-overlay"}}, counter(5, 7)));
     EXPECT_EQ(all[8]["entries"].size(), std::size_t{PATH_COUNT});
+}
+
+TEST_F(AgentctlMapTest, DumpOfTheMacvlanPods_HasAddressesAndMacs) {
+    EXPECT_EQ(json({"map", "dump", "macvlan_pods_by_ipv4"})[0]["entries"],
+              Document::array(
+                  {Document{{"key", {{"address", "172.20.7.51"}}},
+                            {"value", {{"ifindex", 9}, {"hostIP", "172.20.7.100"}, {"mac", "0a:01:02:03:04:06"}}}}}));
 }
 
 TEST_F(AgentctlMapTest, DumpOfTheTranslations_HasAddressesPortsAndNames) {
@@ -321,7 +333,7 @@ TEST_F(AgentctlMapTest, DumpAsYaml_MeansTheSameAsJson) {
     const Ran run = agentctl({"map", "dump", "-o", "yaml"});
     EXPECT_EQ(run.status, ExitStatus::ok) << run.err;
     const YAML::Node all = YAML::Load(run.out);
-    ASSERT_EQ(all.size(), 16U);
+    ASSERT_EQ(all.size(), 17U);
     EXPECT_EQ(all[0]["entries"][1]["key"]["podCIDR"].as<std::string>(), "10.244.10.0/24");
     EXPECT_EQ(all[2]["entries"][0]["value"]["mac"].as<std::string>(), "0a:01:02:03:04:05");
     EXPECT_EQ(all[2]["entries"][0]["value"]["mtu"].as<unsigned>(), 1450U);
@@ -385,7 +397,7 @@ TEST_F(AgentctlMapTest, Get_SaysWhatIsMissingOrWrong) {
 
 TEST_F(AgentctlMapTest, Stats_CountEntriesCapacityAndMemory) {
     const auto stats = json({"map", "stats"});
-    ASSERT_EQ(stats.size(), 16U);
+    ASSERT_EQ(stats.size(), 17U);
     EXPECT_EQ(stats[0]["name"], "nodes_by_pod_cidr");
     EXPECT_EQ(stats[0]["entries"], 2);
     EXPECT_EQ(stats[0]["maxEntries"], 16384);
@@ -405,7 +417,7 @@ TEST_F(AgentctlMapTest, MapThatIsNotPinned_IsToldAndTheRestIsShown) {
     std::filesystem::remove(pin_path<spec::flow_owners>(bpffs()));
     const Ran all = agentctl({"map", "dump", "-o", "json"});
     EXPECT_EQ(all.status, ExitStatus::ok);
-    EXPECT_EQ(Document::parse(all.out).size(), 15U);
+    EXPECT_EQ(Document::parse(all.out).size(), 16U);
     EXPECT_NE(all.err.find("open map flow_owners at "), std::string::npos) << all.err;
     EXPECT_EQ(agentctl({"map", "dump", "flow_owners"}).status, ExitStatus::not_found);
 }

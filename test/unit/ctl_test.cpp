@@ -274,7 +274,8 @@ TEST(AgentctlMapPinsTest, UnknownMap_IsExitStatus4AndListsTheOthers) {
                   "agentctl: there is no map \"pods\"; the maps are nodes_by_pod_cidr, nodes_by_ipv4, pods_by_ipv4, "
                   "networks_by_prefix, pod_cidr_lengths, flow_owners, drop_counters, handover_counters, "
                   "path_counters, nat_by_flow, nat_by_reply, nat_ports_by_destination, nat_given_ports, "
-                  "nat_flows_by_pod, nat_fragments, nat_address_by_device\n");
+                  "nat_flows_by_pod, nat_fragments, nat_address_by_device, "
+                  "macvlan_pods_by_ipv4\n");
     }
 }
 

@@ -132,7 +132,7 @@ INSTANTIATE_TEST_SUITE_P(
                                R"("256" is no protocol (icmp, tcp, udp, sctp))"),
         bad_key<DropKeyFormat>(
             "Direction", "wrong-vni:up",
-            R"("up" is no direction (from-pod, to-pod, from-underlay, to-underlay, from-overlay, to-overlay, underlay-guard))"),
+            R"("up" is no direction (from-pod, to-pod, from-underlay, to-underlay, from-overlay, to-overlay, underlay-guard, from-shim, to-shim))"),
         bad_key<IndexKeyFormat>("Index", "first", R"("first" is no index (a number))"),
         bad_key<IndexKeyFormat>("HugeIndex", "4294967296", R"("4294967296" is no index (a number))")}),
     [](const auto& test) { return test.param.name; });

@@ -109,7 +109,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(LinkOverlayTest, DeviceWhoseGateIsClosed_IsNeitherBroughtUpNorTakenDown) {
     auto wanted = overlay();
-    wanted.gate = OverlayGate::closed;
+    wanted.gate = DeviceGate::closed;
     auto link = good();
     EXPECT_EQ(plan_overlay(wanted, &link).action, OverlayAction::none);
     link.flags = IFF_NOARP;

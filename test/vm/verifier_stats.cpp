@@ -23,6 +23,7 @@
 #include "tc_from_underlay.skel.h"
 #include "tc_from_uplink.skel.h"
 #include "tc_overlay.skel.h"
+#include "tc_shim.skel.h"
 #include "tc_to_pod.skel.h"
 #include "tc_to_underlay.skel.h"
 #include "xdp_underlay.skel.h"
@@ -81,6 +82,7 @@ bool load(const Configuration& configuration) {
     if constexpr (requires { skeleton->rodata->link_header_length; }) {
         skeleton->rodata->link_header_length = configuration.link_header_length;
     }
+    skeleton->rodata_config->config.nat.macvlan = 1;
     const auto programs = log_programs(skeleton->obj);
     const bool loaded = Skeleton::load(skeleton) == 0;
     for (const auto& [program, log] : programs) {
@@ -106,6 +108,7 @@ int main() {
         loaded = load<tc_to_underlay>(configuration) && loaded;
         loaded = load<tc_overlay>(configuration) && loaded;
         loaded = load<tc_from_uplink>(configuration) && loaded;
+        loaded = load<tc_shim>(configuration) && loaded;
         loaded = load<xdp_underlay>(configuration) && loaded;
         loaded = load<nat_sweep>(configuration) && loaded;
     }

@@ -43,6 +43,10 @@ direction direction_of(Hook hook) {
             return DIRECTION_FROM_OVERLAY;
         case Hook::to_overlay:
             return DIRECTION_TO_OVERLAY;
+        case Hook::from_shim:
+            return DIRECTION_FROM_SHIM;
+        case Hook::to_shim:
+            return DIRECTION_TO_SHIM;
     }
     throw std::logic_error("no such hook");
 }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/config/config.h"
+#include "agent/endpoints/endpoint_store.h"
+#include "agent/netlink/monitor.h"
+#include "agent/netlink/socket.h"
+#include "agent/observe/health.h"
+#include "agent/state/macvlan_state.h"
+
+namespace podlane {
+
+// The macvlan networks of the configuration, as the kernel and the pods' records have them at the moment.
+//
+// A macvlan pod is gone when DEL says so, or when the path of its network namespace was there and is no more: nothing
+// on the host's side goes with it. A path that this agent never saw is no proof (an agent in a container may not see
+// the runtime's), unless the directory that it would be in is there.
+class MacvlanNetworks {
+public:
+    explicit MacvlanNetworks(std::vector<MacvlanConfig> settings) : settings_(std::move(settings)) {}
+
+    // At start: takes over the pods that an earlier agent's shims know and of which no record tells (a lost run
+    // directory). Without a container ID: one goes when DEL names an attachment whose derived MAC it has, or when
+    // another pod gets its address.
+    [[nodiscard]] Result<void> adopt(netlink::Socket& socket, const std::vector<netlink::Link>& links,
+                                     const EndpointStore& endpoints);
+    // Whether there was one to forget.
+    bool forget(const std::string& endpoint_id);
+
+    // Removes records of pods that are gone, and returns their IDs.
+    std::vector<std::string> drop_gone(EndpointStore& endpoints);
+    // Whether there are any.
+    [[nodiscard]] bool has_gone(const EndpointStore& endpoints);
+
+    using GateOf = std::function<DeviceGate(std::uint32_t ifindex)>;
+    // Afterwards all() is what there is now. An error: the addresses could not be read, all() is as before.
+    [[nodiscard]] Result<void> look(netlink::Socket& socket, const std::vector<netlink::Link>& links,
+                                    const EndpointStore& endpoints, const GateOf& gate_of);
+    // Those that are to have a shim: in bridge mode, and their master is there.
+    [[nodiscard]] const std::vector<MacvlanNetwork>& all() const { return networks_; }
+    [[nodiscard]] bool configured() const { return !settings_.empty(); }
+    [[nodiscard]] bool has_closed_gate() const;
+
+    [[nodiscard]] const std::vector<MacvlanConfig>& settings() const { return settings_; }
+    // The host's address on the network's LAN; nothing: not known, or its master is not there.
+    [[nodiscard]] std::optional<Ipv4Address> host_address(const std::string& network) const;
+    // A master that came or went, or a shim's or master's address.
+    [[nodiscard]] bool concerned_by(const netlink::LinkEvent& event) const;
+    // Whether an endpoint needs a shim to be reached from this node, and has one.
+    enum class Service { none_needed, served, not_served };
+    [[nodiscard]] Service service_of(const Endpoint& endpoint) const;
+
+    // `errors`: of the last pass, about shims.
+    void report(HealthBoard& health, const std::vector<Error>& errors) const;
+
+private:
+    [[nodiscard]] std::vector<ShimPod> pods_of(const MacvlanConfig& network, const EndpointStore& endpoints) const;
+    [[nodiscard]] bool is_gone(const Endpoint& endpoint);
+
+    std::vector<MacvlanConfig> settings_;
+    std::vector<MacvlanNetwork> networks_;
+    std::map<std::string, Ipv4Address> host_addresses_;    // by the network's name
+    std::set<std::string> missing_masters_;                // by the network's name
+    std::map<std::string, std::vector<ShimPod>> adopted_;  // by the network's name
+    std::set<std::string> seen_;                           // paths of network namespaces that were there
+};
+
+}  // namespace podlane

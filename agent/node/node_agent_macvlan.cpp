@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of NodeAgent that has to do with macvlan networks.
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "agent/log.h"
+#include "agent/node/node_agent.h"
+
+namespace podlane {
+
+std::vector<WantedHook> NodeAgent::shim_hooks(std::uint32_t ifindex, const std::string& device) {
+    return {{Hook::from_shim, ifindex, device}, {Hook::to_shim, ifindex, device}};
+}
+
+void NodeAgent::look_at_macvlans(const std::vector<netlink::Link>& links) {
+    const auto gate_of = [this](std::uint32_t ifindex) {
+        const auto hooks = datapath_.inspect(shim_hooks(ifindex, {}));
+        const bool stand = std::ranges::all_of(hooks, [](const LinkItem& hook) { return hook.state == LinkState::ok; });
+        return stand ? DeviceGate::open : DeviceGate::closed;
+    };
+    if (const auto looked = macvlans_.look(socket_, links, endpoints_, gate_of); !looked) {
+        log::warning("{}", looked.error().message);
+    }
+}
+
+// A shim that was just made has its number only now; hooks and maps go by it.
+std::optional<std::vector<netlink::Link>> NodeAgent::look_at_new_shims() {
+    if (!macvlans_.configured()) {
+        return std::nullopt;
+    }
+    auto links = netlink::list_links(socket_);
+    if (!links) {
+        log::warning("{}", links.error().message);
+        return std::nullopt;
+    }
+    look_at_macvlans(*links);
+    return std::move(*links);
+}
+
+void NodeAgent::open_shims() {
+    if (!macvlans_.has_closed_gate()) {
+        return;
+    }
+    look_at_new_shims();
+    if (apply_host_network()) {
+        look_at_new_shims();
+    }
+}
+
+void NodeAgent::drop_gone_macvlan_pods() {
+    for (const auto& id : macvlans_.drop_gone(endpoints_)) {
+        log::info("endpoint {}: its network namespace is gone", id);
+    }
+}
+
+Result<void> NodeAgent::add_macvlan_endpoint(const Endpoint& endpoint) {
+    drop_gone_macvlan_pods();
+    if (auto stored = endpoints_.put(endpoint); !stored) {
+        return stored;
+    }
+    reconcile();
+    if (macvlans_.service_of(endpoint) == MacvlanNetworks::Service::not_served) {
+        [[maybe_unused]] const auto erased = endpoints_.erase(endpoint.id());
+        reconcile();
+        return fail("the shim of {} is not up: see agentctl status", endpoint.master);
+    }
+    return {};
+}
+
+}  // namespace podlane
