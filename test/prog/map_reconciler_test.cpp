@@ -21,6 +21,7 @@ protected:
         pin_new<spec::networks_by_prefix>();
         pin_new<spec::pod_cidr_lengths>();
         pin_new<spec::nat_address_by_device>();
+        pin_new<spec::macvlan_pods_by_ipv4>();
         auto opened = MapReconciler::open(PinDirectory(bpffs()));
         ASSERT_TRUE(opened.has_value()) << opened.error().message;
         maps_.emplace(std::move(*opened));
