@@ -151,9 +151,9 @@ static __always_inline int leave_to_gate(struct __sk_buff *skb, const struct pac
 
 /* A packet of a flow that has a translation: past the stack, unless it takes part in it. */
 static __always_inline int send_translated(struct __sk_buff *skb, const struct packet *packet,
-					   const struct flow_key *sender, struct nat_entry *entry)
+					   const struct flow_key *sender, struct nat_entry *entry,
+					   __u64 now)
 {
-	__u64 now = bpf_ktime_get_ns();
 	struct nat_way way = {.length = packet->segment_length};
 	enum handover_reason handover = HANDOVER_NONE;
 	enum drop_reason drop;
@@ -196,7 +196,7 @@ static __always_inline int open_translated(struct __sk_buff *skb, const struct p
  */
 static __always_inline struct nat_entry *find_translation(const struct packet *packet,
 							  const struct flow_key *sender,
-							  const struct pod_endpoint *pod)
+							  const struct pod_endpoint *pod, __u64 now)
 {
 	struct nat_entry *entry;
 	enum destination_kind kind;
@@ -204,7 +204,7 @@ static __always_inline struct nat_entry *find_translation(const struct packet *p
 	if (!config.nat.enabled || !nat_is_plain(packet))
 		return NULL;
 	entry = nat_find_own(packet, sender);
-	if (!entry || likely(nat_is_alive(sender, entry, bpf_ktime_get_ns())))
+	if (!entry || likely(nat_is_alive(sender, entry, now)))
 		return entry;
 	kind = find_destination(packet->destination).kind;
 	return kind == DESTINATION_OUTSIDE && nat_is_wanted(pod, kind) ? entry : NULL;
@@ -230,11 +230,14 @@ static __always_inline int forward_ipv4(struct __sk_buff *skb, const struct pack
 	struct destination destination = find_in_pod_network(packet->destination);
 	struct nat_entry *translation = NULL;
 	enum handover_reason handover;
+	__u64 now = 0;
 
-	if (destination.kind == DESTINATION_OUTSIDE)
-		translation = find_translation(packet, &sender, pod);
+	if (destination.kind == DESTINATION_OUTSIDE) {
+		now = bpf_ktime_get_ns();
+		translation = find_translation(packet, &sender, pod, now);
+	}
 	if (translation)
-		return send_translated(skb, packet, &sender, translation);
+		return send_translated(skb, packet, &sender, translation, now);
 	destination = find_further(packet->destination, destination);
 	if (destination.kind == DESTINATION_THIS_NODE)
 		return hand_over(skb, DIRECTION_FROM_POD, HANDOVER_NODE_ADDRESS);

@@ -8,7 +8,8 @@
 /* At a pod's veth: a packet to the outside that need not see the stack. */
 
 struct nat_way {
-	/* Bytes to be held against the MTU. Not 0: the kernel takes the frame's own length then. */
+	/* Bytes to be held against the MTU. Not 0: the kernel takes the frame's own length then.
+	 * When the way is found: how long a packet may be that takes it. */
 	__u16 length;
 	/* By a device at which no hook of ours stands, or in an envelope that none looks into:
 	 * nothing may leave there. */
@@ -49,6 +50,8 @@ nat_find_way(struct __sk_buff *skb, const struct packet *packet, struct nat_way 
 	/* Before Linux 5.12 the look-up knows no MTU of segments. */
 	if (way->length > device->mtu)
 		return HANDOVER_TOO_BIG;
+	/* Since Linux 5.12 that is the route's MTU now, where the neighbour is known. */
+	way->length = fib.tot_len < device->mtu ? fib.tot_len : device->mtu;
 	way->ifindex = fib.ifindex;
 	way->next_hop = fib.ipv4_dst;
 	return HANDOVER_NONE;
@@ -84,7 +87,7 @@ static __always_inline void nat_remember_way(struct nat_entry *entry, const stru
 					     __u64 now, const struct nat_way *way)
 {
 	entry->way = (__u64)way->ifindex << 32 | way->next_hop;
-	entry->way_length = packet->segment_length;
+	entry->way_length = way->length;
 	entry->way_tos = packet->tos;
 	entry->way_seen = now >> NAT_WAY_TICK;
 }
@@ -164,6 +167,8 @@ static __always_inline int nat_send_new(struct __sk_buff *skb, const struct pack
 	if (drop != DROP_NONE || !entry)
 		return drop_packet(skb, DIRECTION_FROM_POD, drop);
 	nat_track_from_pod(&request->flow, entry, packet, request->now);
+	if (nat_goes_the_flows_way(packet))
+		nat_remember_way(entry, packet, request->now, way);
 	return nat_send(skb, packet, &request->flow, entry, way);
 }
 

@@ -34,8 +34,8 @@ struct nat_entry {
 	__u8 pod_seen; /* enum nat_seen, bits; written by the hooks that the pod's packets pass */
 	__u8 remote_seen; /* enum nat_seen, bits; written by those of the remote's */
 	__u8 way_tos;	  /* of the packet that the way was found for */
-	__u16 way_length; /* bytes, host byte order; of that packet, from its IP header on: the way
-			   * holds for what is no longer */
+	__u16 way_length; /* bytes of an IP packet, host byte order: the way holds for what is no
+			   * longer */
 	__u32 way_seen;	  /* when it was found, NAT_WAY_TICK */
 	__u64 way; /* the route that from_pod found: ifindex << 32 | next hop (__be32), as one
 		    * number so that it is written at once; 0: none yet */
