@@ -30,6 +30,20 @@ static __always_inline bool is_from_this_node(struct __sk_buff *skb)
 	return ip && ip->saddr == config.node_address;
 }
 
+/* The overlay device takes frames; its hook writes the addresses. */
+static __always_inline bool add_ethernet_header(struct __sk_buff *skb)
+{
+	struct ethhdr *ethernet;
+
+	if (bpf_skb_change_head(skb, ETH_HLEN, 0))
+		return false;
+	ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
+	if (!ethernet)
+		return false;
+	ethernet->h_proto = bpf_htons(ETH_P_IP);
+	return true;
+}
+
 /*
  * The stack knows another node's address on the underlay and sends there what it forwards for a
  * pod: fragments, the rest of a flow, what kube-proxy translated to a pod in the host's network.
@@ -37,6 +51,8 @@ static __always_inline bool is_from_this_node(struct __sk_buff *skb)
 static __always_inline int send_by_overlay(struct __sk_buff *skb)
 {
 	count_path(skb, PATH_STACK_TO_OVERLAY);
+	if (!link_header_length && !add_ethernet_header(skb))
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_PACKET_WRITE_FAILED);
 	return bpf_redirect(config.overlay_ifindex, 0);
 }
 
@@ -48,9 +64,7 @@ static __always_inline int send_to_node(struct __sk_buff *skb, const struct pack
 
 	if (node->path == NODE_PATH_UNREACHABLE)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_PEER_UNREACHABLE);
-	/* The overlay device takes frames. Without an Ethernet header the packet goes as it is: the
-	 * peer is of the cluster. */
-	if (node->path != NODE_PATH_DIRECT && link_header_length)
+	if (node->path != NODE_PATH_DIRECT)
 		return send_by_overlay(skb);
 	count_path(skb, PATH_STACK_TO_DIRECT);
 	learn_from_stack(packet, &sender, FLOW_PENDING_FROM_POD);
@@ -133,7 +147,7 @@ static __always_inline int leave_from_macvlan(struct __sk_buff *skb, const struc
 		return VERDICT_PASS;
 	if (destination.node->path == NODE_PATH_UNREACHABLE)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_PEER_UNREACHABLE);
-	if (destination.node->path != NODE_PATH_DIRECT && link_header_length)
+	if (destination.node->path != NODE_PATH_DIRECT)
 		return send_by_overlay(skb);
 	drop = nat_translate_macvlan(skb, packet, config.node_address);
 	if (drop != DROP_NONE)
