@@ -10,6 +10,8 @@
  */
 #include "bpf/lib/arp.h"
 #include "bpf/lib/count.h"
+#include "bpf/lib/host.h"
+#include "bpf/lib/parse.h"
 #include "bpf/lib/parse.h"
 
 /* RFC 792; RFC 1122, 3.2.2.2, has hosts believe it. */
@@ -23,14 +25,30 @@ static __always_inline const struct macvlan_pod *find_pod(struct __sk_buff *skb,
 	return pod && pod->ifindex == skb->ifindex ? pod : NULL;
 }
 
+static __always_inline bool is_loopback(__be32 address)
+{
+	return (address & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000); /* 127.0.0.0/8 */
+}
+
+/* The host's address on the LAN, or any other that it has: a second one, or one that fails over
+ * between hosts. None that it would forward to, and might answer for (proxy ARP). */
+static __always_inline bool is_on_the_host(struct __sk_buff *skb, const struct macvlan_pod *pod,
+					   __be32 address)
+{
+	return address == pod->host_address ||
+	       (!is_loopback(address) && is_hosts_address(skb, address));
+}
+
 static __always_inline enum drop_reason check_ipv4_from_pod(struct __sk_buff *skb)
 {
 	const struct iphdr *ip = packet_bytes(skb, ETH_HLEN, sizeof(*ip));
 	const struct macvlan_pod *pod = ip ? find_pod(skb, ip->saddr) : NULL;
 	const struct ethhdr *ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
 
-	return pod && ethernet && same_mac(ethernet->h_source, pod->mac) ? DROP_NONE
-									 : DROP_SHIM_FOREIGN_SENDER;
+	if (!pod || !ethernet || !same_mac(ethernet->h_source, pod->mac))
+		return DROP_SHIM_FOREIGN_SENDER;
+	/* net.ipv4.conf.*.route_localnet, which kube-proxy sets, would let it in. */
+	return is_loopback(ip->daddr) ? DROP_SHIM_TO_LOOPBACK : DROP_NONE;
 }
 
 static __always_inline enum drop_reason check_arp_from_pod(struct __sk_buff *skb)
@@ -44,7 +62,8 @@ static __always_inline enum drop_reason check_arp_from_pod(struct __sk_buff *skb
 	if (!pod || !same_mac(arp->ethernet.h_source, pod->mac) ||
 	    !same_mac(arp->sender_mac, pod->mac))
 		return DROP_SHIM_FOREIGN_SENDER;
-	if (arp->operation != bpf_htons(ARPOP_REQUEST) || arp->target_address != pod->host_address)
+	if (arp->operation != bpf_htons(ARPOP_REQUEST) ||
+	    !is_on_the_host(skb, pod, arp->target_address))
 		return DROP_SHIM_FOREIGN_ARP;
 	return DROP_NONE;
 }
@@ -82,7 +101,8 @@ static __always_inline bool is_redirect(struct __sk_buff *skb, const struct iphd
 {
 	const struct icmp_header *icmp;
 
-	if (ip->protocol != IPPROTO_ICMP || ip->ihl != IPV4_HEADER_LENGTH / 4)
+	if (ip->protocol != IPPROTO_ICMP || ip->ihl != IPV4_HEADER_LENGTH / 4 ||
+	    ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
 		return false;
 	icmp = packet_bytes(skb, ETH_HLEN + IPV4_HEADER_LENGTH, sizeof(*icmp));
 	return icmp && icmp->type == ICMP_REDIRECT;
@@ -106,7 +126,7 @@ static __always_inline bool is_arp_reply_to_pod(struct __sk_buff *skb)
 		return false;
 	pod = find_pod(skb, arp->target_address);
 	return pod && same_mac(arp->ethernet.h_dest, pod->mac) &&
-	       same_mac(arp->target_mac, pod->mac) && arp->sender_address == pod->host_address;
+	       same_mac(arp->target_mac, pod->mac) && is_on_the_host(skb, pod, arp->sender_address);
 }
 
 static __always_inline bool is_for_pod(struct __sk_buff *skb)

@@ -134,7 +134,9 @@ static __always_inline bool is_sent_by(struct __sk_buff *skb, const struct macvl
 {
 	const struct ethhdr *ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
 
-	return link_header_length && ethernet && same_mac(ethernet->h_source, pod->mac);
+	if (link_header_length && ethernet && same_mac(ethernet->h_source, pod->mac))
+		return true;
+	return nat_is_foreign_frame(skb, nat_find_device(skb->ifindex));
 }
 
 static __always_inline int leave_from_macvlan(struct __sk_buff *skb, const struct packet *packet,
@@ -209,6 +211,8 @@ int to_underlay(struct __sk_buff *skb)
 	pod = bpf_map_lookup_elem(&pods_by_ipv4, &packet.source);
 	if (!pod)
 		return leave_without_pod(skb, &packet);
+	if (nat_is_forged(skb))
+		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_SPOOFED_SOURCE);
 
 	destination = find_destination(packet.destination);
 	if (destination.kind == DESTINATION_NODE && destination.node)

@@ -295,7 +295,8 @@ Json json_of(const nat_fragment& fragment) {
 Json json_of(const nat_device& device) {
     return {{"address", address_text(device.address)},
             {"flags", names_of({NAT_DEVICE_OWN, NAT_DEVICE_SHARED, NAT_DEVICE_L3, NAT_DEVICE_INNER}, device.flags)},
-            {"mtu", device.mtu}};
+            {"mtu", device.mtu},
+            {"mac", mac_text(device.mac)}};
 }
 
 std::string AddressKeyFormat::text(__be32 key) {

@@ -78,7 +78,7 @@ void Uplinks::choose(const std::vector<netlink::Link>& links, const std::set<std
     chosen_ = choose_uplinks(links, own);
     seen_.clear();
     for (const auto& link : links) {
-        seen_.emplace(link.ifindex, Seen{link.name, link.master, link.mtu});
+        seen_.emplace(link.ifindex, Seen{link.name, link.master, link.mtu, link.mac});
     }
 }
 
@@ -94,7 +94,7 @@ bool Uplinks::concerns(const netlink::LinkEvent& event) const {
     if (seen == seen_.end()) {
         return !is_loopback(link) && !is_podlanes(link);
     }
-    return seen->second != Seen{link.name, link.master, link.mtu};
+    return seen->second != Seen{link.name, link.master, link.mtu, link.mac};
 }
 
 Hook Uplinks::egress_hook(std::uint32_t ifindex) const {
@@ -126,14 +126,18 @@ std::map<std::uint32_t, nat_device> Uplinks::devices(const UplinkAddresses& addr
     const auto add = [&](std::uint32_t ifindex, std::uint32_t flags) {
         if (is_watched(egress_hook(ifindex), ifindex)) {
             const auto seen = seen_.find(ifindex);
-            devices.emplace(ifindex, nat_device{.address = addresses.node.wire(),
-                                                .flags = flags,
-                                                .mtu = seen == seen_.end() ? 0 : seen->second.mtu});
+            nat_device device{.address = addresses.node.wire(), .flags = flags, .mtu = 0, .mac = {}, .pad = {}};
+            if (seen != seen_.end()) {
+                device.mtu = seen->second.mtu;
+                std::ranges::copy(seen->second.mac.value_or(MacAddress()).bytes(), device.mac);
+            }
+            devices.emplace(ifindex, device);
         }
     };
     for (const auto& [ifindex, uplink] : chosen_) {
         if (uplink.inner && !peer_facing.contains(ifindex)) {
-            devices.emplace(ifindex, nat_device{.address = 0, .flags = NAT_DEVICE_INNER, .mtu = 0});
+            devices.emplace(ifindex,
+                            nat_device{.address = 0, .flags = NAT_DEVICE_INNER, .mtu = 0, .mac = {}, .pad = {}});
         } else {
             add(ifindex, flags_of(uplink));
         }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,7 +47,7 @@ public:
     using DeviceNames = std::map<std::uint32_t, std::string>;  // by ifindex
 
     void choose(const std::vector<netlink::Link>& links, const std::set<std::uint32_t>& own);
-    // Whether the device is new, gone, renamed, or has another master or MTU since choose(). Never before that:
+    // Whether the device is new, gone, renamed, or has another master, MTU or MAC since choose(). Never before that:
     // where nothing is translated no device is of interest.
     [[nodiscard]] bool concerns(const netlink::LinkEvent& event) const;
 
@@ -63,6 +64,7 @@ private:
         std::string name;
         std::uint32_t master = 0;
         std::uint32_t mtu = 0;
+        std::optional<MacAddress> mac = {};
         bool operator==(const Seen&) const = default;
     };
     [[nodiscard]] Hook egress_hook(std::uint32_t ifindex) const;

@@ -2,6 +2,8 @@
 #ifndef PODLANE_BPF_NAT_OUT_H
 #define PODLANE_BPF_NAT_OUT_H
 
+#include "bpf/lib/arp.h"
+#include "bpf/lib/host.h"
 #include "bpf/lib/nat.h"
 #include "bpf/lib/nat_ports.h"
 
@@ -180,34 +182,46 @@ static __always_inline bool nat_is_pods_tuple(const struct flow_key *flow, __u64
 	       nat_is_alive(&holder, entry, now);
 }
 
+/* Whether another than the stack put the frame onto the device: a macvlan on it, above all. Its
+ * source is the sender's word. */
+static __always_inline bool nat_is_foreign_frame(struct __sk_buff *skb,
+						 const struct nat_device *device)
+{
+	const struct ethhdr *ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
+
+	return link_header_length && device && ethernet &&
+	       !(device->flags & (NAT_DEVICE_INNER | NAT_DEVICE_L3)) &&
+	       !same_mac(ethernet->h_source, device->mac);
+}
+
 /* What stands on the device (a macvlan) has a hook of its own, and the packet has passed it: its
  * port may be one that was claimed there, also with the device's own address. */
-static __always_inline bool nat_came_from_upper_device(const struct __sk_buff *skb,
+static __always_inline bool nat_came_from_upper_device(struct __sk_buff *skb,
 						       const struct nat_request *request)
 {
 	const struct nat_device *device = nat_find_device(skb->ifindex);
 
+	if (nat_is_foreign_frame(skb, device))
+		return true;
 	if (!device || !(device->flags & NAT_DEVICE_SHARED))
 		return false;
 	return !(device->flags & NAT_DEVICE_OWN) || device->address != request->flow.pod_address ||
 	       nat_is_pods_tuple(&request->flow, request->now);
 }
 
+/* A pod's address in a frame that no program of ours has passed: forged by a macvlan container. */
+static __always_inline bool nat_is_forged(struct __sk_buff *skb)
+{
+	const struct nat_device *device = nat_find_device(skb->ifindex);
+
+	return device && !(device->flags & NAT_DEVICE_SHARED) && !skb->vlan_present &&
+	       nat_is_foreign_frame(skb, device);
+}
+
 /* Of what is forwarded for others no pod can get the tuple, and they could fill the table. */
 static __always_inline bool nat_is_host_address(struct __sk_buff *skb, __be32 address)
 {
-	struct bpf_fib_lookup fib = {
-	    .family = 2 /* AF_INET */,
-	    .ifindex = skb->ifindex,
-	    .ipv4_dst = address,
-	};
-	long found;
-
-	if (address == config.node_address)
-		return true;
-	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	/* A local route is none to forward by; without forwarding there are no others. */
-	return found == BPF_FIB_LKUP_RET_NOT_FWDED || found == BPF_FIB_LKUP_RET_FWD_DISABLED;
+	return address == config.node_address || is_hosts_address(skb, address);
 }
 
 /*

@@ -72,7 +72,10 @@
 	  "seen at a macvlan shim, from none of this node's macvlan pods: the LAN's broadcasts"    \
 	  " are copied to it, and answered by the master alone")                                   \
 	X(SHIM_FOREIGN_ARP, "shim-foreign-arp",                                                    \
-	  "a macvlan pod's ARP, seen at the shim, that is no request for the host's address")      \
+	  "a macvlan pod's ARP, seen at the shim, that is no request for an address of the "       \
+	  "host's")                                                                                \
+	X(SHIM_TO_LOOPBACK, "shim-to-loopback",                                                    \
+	  "a macvlan pod's packet to 127.0.0.0/8, which is the host's own")                        \
 	X(SHIM_NOT_TO_POD, "shim-not-to-pod",                                                      \
 	  "the host's own ARP, multicast, redirects or whatever else is for none of this node's"   \
 	  " macvlan pods: the LAN must not see the shim")

@@ -132,6 +132,8 @@ struct nat_device {
 	__be32 address; /* source of what is translated and leaves by the device; inner: 0 */
 	__u32 flags;	/* enum nat_device_flag, bits */
 	__u32 mtu;	/* bytes of an IP packet; inner: 0 */
+	__u8 mac[6];	/* what the stack's frames have for their source; L3 and inner: 0 */
+	__u8 pad[2];
 };
 
 /* What a translation's timeout depends on. */
@@ -195,7 +197,7 @@ _Static_assert(sizeof(struct nat_ports) == 4 + 4 * NAT_BLOCKS_MAX, "no implicit 
 _Static_assert(sizeof(struct nat_destination) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment_key) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment) == 16, "no implicit padding");
-_Static_assert(sizeof(struct nat_device) == 12, "no implicit padding");
+_Static_assert(sizeof(struct nat_device) == 20, "no implicit padding");
 _Static_assert(sizeof(struct nat_config) == 52, "no implicit padding");
 
 #endif

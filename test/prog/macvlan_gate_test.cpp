@@ -119,6 +119,19 @@ TEST_F(FromShim, OtherArpOfAPod_IsDropped) {
     EXPECT_TRUE(drops(shim_in, bytes(forged), DROP_SHIM_FOREIGN_SENDER));
 }
 
+// A second address of the host's on the LAN, or one that fails over between hosts.
+TEST_F(FromShim, PodsRequestForAnotherAddressOfTheHost_IsAnswered) {
+    EXPECT_TRUE(passes(shim_in, bytes(pod_asks(n1_ip)), PATH_MACVLAN_TO_STACK));
+    Arp answer = host_answers();
+    answer.sender = n1_ip;
+    EXPECT_TRUE(passes(shim_out, bytes(answer), PATH_STACK_TO_MACVLAN));
+}
+
+TEST_F(FromShim, WhatIsForTheHostsLoopback_IsDropped) {
+    EXPECT_TRUE(drops(shim_in, bytes(pod_sends(address("127.0.0.1"))), DROP_SHIM_TO_LOOPBACK));
+    EXPECT_TRUE(drops(shim_in, bytes(pod_asks(address("127.0.0.1"))), DROP_SHIM_FOREIGN_ARP));
+}
+
 TEST_F(FromShim, OtherProtocols_AreDropped) {
     for (const unsigned type : {0x86ddU, 0x88ccU, 0x8100U}) {
         Frame frame = pod_sends(host_ip);
@@ -175,6 +188,14 @@ TEST_F(ToShim, WhatIsForNoPod_IsDropped) {
     frame = host_sends();
     frame.ethernet.type = 0x86dd;
     EXPECT_TRUE(drops(shim_out, bytes(frame), DROP_SHIM_NOT_TO_POD));
+}
+
+// Its first byte says nothing.
+TEST_F(ToShim, LaterFragmentThatBeginsLikeARedirect_Passes) {
+    Frame later = host_sends(OtherProtocol{1});
+    later.ip.fragment = 100;
+    later.payload = Bytes(40, 5);
+    EXPECT_TRUE(passes(shim_out, bytes(later), PATH_STACK_TO_MACVLAN));
 }
 
 TEST_F(ToShim, Redirect_IsDropped) {

@@ -302,8 +302,7 @@ TEST_F(NatLifeOfAddress, TranslationWhoseAddressTheNodeHasNoMore_IsRemovedWithIt
     EXPECT_EQ(claims(), 0U);
     EXPECT_EQ(flows_of(web_ip), 0);
     const auto renumbered = address("192.168.100.78");
-    must(map<spec::nat_address_by_device>().update(ifindex_of("eth1"),
-                                                   {.address = renumbered.wire(), .flags = 0, .mtu = 1500}));
+    must(map<spec::nat_address_by_device>().update(ifindex_of("eth1"), uplink_of_n1(0, renumbered)));
     const Outcome out = goes_out(sent);
     EXPECT_TRUE(is_outcome(out, {Verdict::pass, bytes(from(forwarded(sent), renumbered, kept_port)), 0}));
 }

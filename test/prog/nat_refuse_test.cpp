@@ -108,9 +108,9 @@ TEST_F(NatLeak, DatagramThatEndsInItsHeader_IsDroppedInEveryDirection) {
 }
 
 TEST_F(NatLeak, DeviceWithoutAnAddressToTranslateTo_IsNoWayOut) {
-    must(map<spec::nat_address_by_device>().update(ifindex_of("eth1"), {.address = 0, .flags = 0, .mtu = 1500}));
-    must(map<spec::nat_address_by_device>(hasty_node())
-             .update(ifindex_of("eth1"), {.address = 0, .flags = 0, .mtu = 1500}));
+    for (Node* one : {&node(), &hasty_node()}) {
+        must(map<spec::nat_address_by_device>(*one).update(ifindex_of("eth1"), uplink_of_n1(0, Ipv4Address())));
+    }
     const Frame syn = from_pod(pod("web"), outside_ip, Tcp{kept_port, 80, tcp_flag::syn});
     EXPECT_TRUE(drops(underlay_out, bytes(forwarded(syn)), DROP_NAT_NO_ADDRESS));
     EXPECT_TRUE(comes_to(hasty_node(), from_web, bytes(syn), {Verdict::pass, bytes(syn), 0},

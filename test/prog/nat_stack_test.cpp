@@ -98,8 +98,7 @@ TEST_P(NatPortUsedAgain, ForTheSameDestination_IsPromotedAgain) {
 // On a device without an Ethernet header every packet goes through the stack.
 TEST_P(NatPortUsedAgain, AfterAFlowThatWentThroughTheStackAllTheTime_HasItsRepliesGoUpTheStack) {
     const auto device = ifindex_of(underlay_device("n1"));
-    must(map<spec::nat_address_by_device>().update(device,
-                                                   {.address = n1_ip.wire(), .flags = NAT_DEVICE_L3, .mtu = 1500}));
+    must(map<spec::nat_address_by_device>().update(device, uplink_of_n1(NAT_DEVICE_L3)));
     for (int i = 0; i < 3; ++i) {
         EXPECT_TRUE(hands_over(from_web, bytes(sent()), HANDOVER_OUTSIDE));
         EXPECT_TRUE(passes(underlay_out, bytes(forwarded(sent())), bytes(from(forwarded(sent()), n1_ip, kept_port)),

@@ -14,7 +14,7 @@ class NatUplink : public NatTest {
 protected:
     static void know_device(unsigned flags, unsigned mtu = 1500) {
         for (Node* one : {&node(), &hasty_node()}) {
-            must(map<spec::nat_address_by_device>(*one).update(ifindex_of("eth1"), {n1_ip.wire(), flags, mtu}));
+            must(map<spec::nat_address_by_device>(*one).update(ifindex_of("eth1"), uplink_of_n1(flags, n1_ip, mtu)));
         }
     }
     [[nodiscard]] static Frame syn_of(const Pod& sender) {
@@ -100,6 +100,29 @@ TEST_F(NatUplink, PacketOfADeviceAbove_IsNotTranslatedAgain) {
     const Outcome hosts_own = node().run(uplink_out, bytes(with_own_address));
     EXPECT_NE(source_port(hosts_own.packet), kept_port) << "no macvlan: the host's, and the pod was first";
     node().forget_counters();
+}
+
+// A macvlan container's frames pass the hook of the device below, with a source of its choice.
+TEST_F(NatUplink, FrameOfAnotherThanTheStack_IsNoPodsAndNotTheHosts) {
+    const MacAddress container = mac("0a:00:00:00:07:99");
+    for (const Ipv4Address to : {outside_ip, api_ip, member("n2").address, n6_pod_ip}) {
+        Frame forged = forwarded(from_pod(pod("web"), to, Tcp{kept_port, 80, tcp_flag::syn}));
+        forged.ethernet.source = container;
+        EXPECT_TRUE(drops(uplink_out, bytes(forged), DROP_SPOOFED_SOURCE)) << to.to_string();
+    }
+    Frame forged = from(forwarded(syn_of(pod("web"))), n1_ip, kept_port);
+    forged.ethernet.source = container;
+    EXPECT_TRUE(leaves_alone(uplink_out, bytes(forged)));
+    EXPECT_EQ(translations(), 0U);
+}
+
+// Untranslated, it has passed the hook of a macvlan of the host's with a MAC of its own.
+TEST_F(NatUplink, PodsPacketOfAHostsMacvlan_MayPass) {
+    know_device(NAT_DEVICE_SHARED);
+    Frame passed = forwarded(syn_of(pod("web")));
+    passed.ethernet.source = mac("0a:00:00:00:07:99");
+    passed.ip.destination = member("n6").address;
+    EXPECT_TRUE(passes(uplink_out, bytes(passed), bytes(passed), PATH_STACK_TO_DIRECT));
 }
 
 TEST_F(NatUplink, HostsFlowByADeviceThatIsShared_IsClaimedAllTheSame) {

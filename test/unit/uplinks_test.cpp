@@ -94,6 +94,16 @@ TEST_F(UplinksTest, MtuOfADevice_StandsBesideItsAddress) {
     EXPECT_EQ(devices_for({}).at(3).mtu, 1400U);
 }
 
+TEST_F(UplinksTest, MacOfADevice_StandsBesideItsAddressAndAChangeIsFollowed) {
+    Link nic = ethernet(3, "eth1");
+    nic.mac = MacAddress::parse("52:54:00:00:00:03").value();
+    uplinks_.choose({ethernet(2, "eth0"), nic}, {});
+    EXPECT_TRUE(std::ranges::equal(devices_for({}).at(3).mac, nic.mac->bytes()));
+    EXPECT_FALSE(uplinks_.concerns({Change::present, nic}));
+    nic.mac = MacAddress::parse("52:54:00:00:00:04").value();
+    EXPECT_TRUE(uplinks_.concerns({Change::present, nic}));
+}
+
 TEST_F(UplinksTest, MacvlanOfAnotherNamespace_SharesNothingHere) {
     Link upper = standing_on(3, ethernet(9, "mv0", "macvlan"));
     upper.link_netnsid = 4;

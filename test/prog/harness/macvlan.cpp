@@ -43,7 +43,9 @@ Node& MacvlanTest::node() {
 }
 
 void MacvlanTest::SetUp() {
-    clear<spec::nat_by_flow>(node());
+    Node& n1 = node();
+    connect_underlay();
+    clear<spec::nat_by_flow>(n1);
     clear<spec::nat_by_reply>(node());
     clear<spec::nat_ports_by_destination>(node());
     clear<spec::nat_flows_by_pod>(node());

@@ -24,26 +24,6 @@ struct Overloaded : Visitors... {
     using Visitors::operator()...;
 };
 
-// What the look-ups in the kernel's routes need: addresses, a way out, a neighbour that is known.
-void connect_underlay() {
-    static const bool connected = [] {
-        std::ofstream("/proc/sys/net/ipv4/ip_forward") << "1\n";
-        must(bring_up(underlay_device("n1")));
-        must(
-            run_ip(fmt::format("address add {0}/24 dev {1}\n"
-                               "neighbour add {2} lladdr 52:54:00:00:00:fe dev {1} nud permanent\n"
-                               "route add default via {2} dev {1}\n"
-                               "route add unreachable 198.18.0.0/15\n"
-                               "route add 192.0.2.0/24 via {2} dev {1} mtu lock 600\n",
-                               n1_ip, underlay_device("n1"), gateway_ip)));
-        for (const char* pod : {"web", "db", "small"}) {
-            must(bring_up(pod));
-        }
-        return true;
-    }();
-    static_cast<void>(connected);
-}
-
 nat_config config_with(std::uint32_t at_once) {
     nat_config config = nat_config_for(nat_range.first, nat_range.last);
     config.at_once = at_once;
@@ -91,6 +71,32 @@ std::uint8_t protocol_of(const Frame& frame) {
 }
 std::uint16_t source_port(const Bytes& packet) {
     return read16(packet, packet.at(protocol_offset) == IPPROTO_ICMP ? echo_id_offset : source_port_offset);
+}
+
+// What the look-ups in the kernel's routes need: addresses, a way out, a neighbour that is known.
+void connect_underlay() {
+    static const bool connected = [] {
+        std::ofstream("/proc/sys/net/ipv4/ip_forward") << "1\n";
+        must(bring_up(underlay_device("n1")));
+        must(
+            run_ip(fmt::format("address add {0}/24 dev {1}\n"
+                               "neighbour add {2} lladdr 52:54:00:00:00:fe dev {1} nud permanent\n"
+                               "route add default via {2} dev {1}\n"
+                               "route add unreachable 198.18.0.0/15\n"
+                               "route add 192.0.2.0/24 via {2} dev {1} mtu lock 600\n",
+                               n1_ip, underlay_device("n1"), gateway_ip)));
+        for (const char* pod : {"web", "db", "small"}) {
+            must(bring_up(pod));
+        }
+        return true;
+    }();
+    static_cast<void>(connected);
+}
+
+nat_device uplink_of_n1(unsigned flags, Ipv4Address address, unsigned mtu) {
+    nat_device device{.address = address.wire(), .flags = flags, .mtu = mtu, .mac = {}, .pad = {}};
+    std::ranges::copy(underlay_mac("n1").bytes(), device.mac);
+    return device;
 }
 
 Frame forwarded(Frame frame) {
@@ -149,8 +155,7 @@ void NatTest::reset_node(Node& of) {
     std::vector<std::uint32_t> pages(NAT_PORT_PAGES);
     std::iota(pages.begin(), pages.end(), 0U);
     must(map<spec::nat_given_ports>(of).update_all(pages, std::vector<nat_port_page>(pages.size())));
-    must(map<spec::nat_address_by_device>(of).update(ifindex_of(underlay_device("n1")),
-                                                     {.address = n1_ip.wire(), .flags = 0, .mtu = 1500}));
+    must(map<spec::nat_address_by_device>(of).update(ifindex_of(underlay_device("n1")), uplink_of_n1()));
 }
 
 void NatTest::SetUp() {

@@ -35,6 +35,11 @@ inline constexpr std::uint16_t far_port = 40000;               // does not
 // Read from what came out; of a frame without IPv4 options.
 [[nodiscard]] std::uint16_t source_port(const Bytes& packet);
 
+// Brings the eth1 and the pods' links of a node that is there up, with addresses and routes, once.
+void connect_underlay();
+// n1's eth1, as the agent describes it.
+[[nodiscard]] nat_device uplink_of_n1(unsigned flags = 0, Ipv4Address address = n1_ip, unsigned mtu = 1500);
+
 // The packet when the stack has forwarded it onto the underlay.
 [[nodiscard]] Frame forwarded(Frame frame);
 // The same with its source translated, and with its destination translated back.
