@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -203,8 +204,9 @@ protected:
         }
     }
 
-    // As the users of the LAN of its own configure it, with addresses from .71 on.
+    // As the users of the LAN of its own configure it, with addresses from .71 on: host-local remembers the last one.
     [[nodiscard]] CniRuntime lan_plugin() {
+        std::filesystem::remove_all("/var/lib/cni/networks/mynet");
         CniRuntime plugin(node(1), "1.0.0");
         plugin.config.update(Json::parse(R"({"name": "mynet", "link": "macvlan", "mode": "bridge",
             "ipam": {"type": "host-local",
