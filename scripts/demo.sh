@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# scripts/demo.sh [--keep | down]: a cluster of two nodes on this machine, in network namespaces.
+# scripts/demo.sh [macvlan] [--keep | down]: a cluster of two nodes on this machine, in network namespaces.
 #
 # Builds what is not built, starts one podlane agent per node, attaches two pods through the CNI plugin, sends traffic
 # from pod to pod across VXLAN and from a pod to a host outside through SNAT, shows on the wire and in the BPF maps how it
 # got there, and takes it all down again.
 #
+#   macvlan  another story: pods on the LAN by macvlan, which reach everything but their own host and Services; with podlane
+#            they do, and still do after the network was restarted
 #   --keep   leave it up, and print commands to look inside
-#   down     remove one that was kept
+#   down     remove what was kept, of either story
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -19,9 +21,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/cni.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/lib/cluster.sh"
 # shellcheck source=scripts/lib/narrate.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/narrate.sh"
+# shellcheck source=scripts/lib/demo.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/demo.sh"
 
 cluster_prefix=podlane-demo
 cluster_dir=/run/podlane-demo
+cni_store=$cluster_dir/var-lib
 nodes=(node1 node2)
 pods=(alice bob)
 declare -A node_address=([node1]=192.168.56.11 [node2]=192.168.56.12)
@@ -39,12 +44,6 @@ traffic_program=$bin_dir/traffic
 traffic_port=7000
 
 # ---------------------------------------------------------------------------------------------- up and down
-
-in_pod() {
-  local pod=$1
-  shift
-  in_ns "$(pod_ns "$pod")" "$@"
-}
 
 outside_up() {
   ns_create "$outside_ns"
@@ -108,22 +107,13 @@ remove_all() {
   rm -rf "$cluster_dir"
 }
 
-interrupted() {
-  printf '\n%s: interrupted, taking it down\n' "${0##*/}" >&2
-  exit "$1"
-}
-
 # The orderly way, each step of which must succeed: DEL by DEL, agent by agent.
 take_down() {
-  local pod node
+  local pod
   for pod in "${pods[@]}"; do
     pod_detach "${pod_node[$pod]}" "$pod" || die "CNI DEL of the pod $pod failed"
   done
-  for node in "${nodes[@]}"; do
-    agent_stop "$node"
-    in_ns "$(node_ns "$node")" "$agent_program" cleanup --config "$cluster_dir/$node/agent.yaml" \
-      >>"$cluster_dir/$node/agent.log" 2>&1 || die "podlane-agent cleanup failed: see $cluster_dir/$node/agent.log"
-  done
+  agents_down "${nodes[@]}"
 }
 
 # ---------------------------------------------------------------------------------------------- what is shown
@@ -192,27 +182,6 @@ label_frames() {
   awk 'NR == 1 { print "outer, between the nodes:" }
        NR > 1 && /^[0-9a-f][0-9a-f]:/ { print "inner, between the pods:" }
        { sub(/^ +/, "  "); print "  " $0 }'
-}
-
-# start_capture NAMESPACE FILE ARGUMENTS...: tcpdump, in $capture_pid, for 10 s at most. Returns when it listens.
-start_capture() {
-  local namespace=$1 dump=$2 log=$cluster_dir/tcpdump.log tries
-  shift 2
-  : >"$log"
-  # Not by in_ns, a function, whose process would be a shell's.
-  nsenter --net="/run/netns/$namespace" -- timeout 10 tcpdump "$@" >"$dump" 2>"$log" &
-  capture_pid=$!
-  for ((tries = 0; tries < 100; tries++)); do
-    grep -q 'listening on' "$log" && break
-    sleep 0.05
-  done
-}
-
-# Once it has written what it saw: the kernel hands packets to tcpdump in blocks.
-stop_capture() {
-  sleep 1
-  kill "$capture_pid" 2>/dev/null || true
-  wait "$capture_pid" || true
 }
 
 # One echo request on node1's underlay, as tcpdump decodes it.
@@ -306,9 +275,7 @@ run_demo() {
   build_programs podlane-agent agentctl podlane traffic
   say "programs are in $bin_dir"
 
-  trap remove_all EXIT
-  trap 'interrupted 130' INT
-  trap 'interrupted 143' TERM
+  remove_all_at_exit
   remove_all
   title "Two nodes, two agents, two pods"
   nodes_up
@@ -335,7 +302,12 @@ run_demo() {
   good "Done: pods detached, agents stopped, namespaces removed. Look around with: scripts/demo.sh --keep"
 }
 
+macvlan_demo=$project_dir/scripts/lib/demo_macvlan.sh
+
 main() {
+  if [[ ${1:-} == macvlan ]]; then
+    exec "$macvlan_demo" "${@:2}"
+  fi
   (($# <= 1)) || usage_error "too many arguments"
   case ${1:-} in
   -h | --help) print_help ;;
@@ -350,7 +322,7 @@ main() {
   down)
     require_root
     remove_all
-    say "removed"
+    exec "$macvlan_demo" down
     ;;
   *) usage_error "unknown argument $1" ;;
   esac

@@ -126,6 +126,12 @@ Outcome<Attachment> plan_macvlan(Attachment attachment, const Ground& ground, co
     return attachment;
 }
 
+// The overlay takes shorter packets than the LAN: what is behind the host's route is sent in such from the start,
+// instead of losing the first long one to each destination.
+std::optional<unsigned> mtu_through_host(unsigned interface_mtu, const NodeNetwork& network) {
+    return network.mtu != 0 && network.mtu < interface_mtu ? std::optional(network.mtu) : std::nullopt;
+}
+
 const MacvlanNetwork* network_on(const std::string& master, const NodeNetwork& network) {
     const auto found = std::ranges::find(network.macvlans, master, &MacvlanNetwork::master);
     return found == network.macvlans.end() ? nullptr : &*found;
@@ -192,6 +198,7 @@ Outcome<std::vector<Route>> routes_through_host(const Attachment& attachment, co
         Route route;
         route.destination = destination;
         route.gateway = lan->host_address;
+        route.mtu = mtu_through_host(endpoint.mtu, network);
         added.push_back(route);
     }
     return added;

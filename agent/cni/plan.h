@@ -29,8 +29,9 @@ struct Ground {
 [[nodiscard]] Endpoint make_endpoint(const Invocation& invocation, const NetworkConfig& config);
 
 // Routes to what a macvlan pod reaches through its host's shim, less those whose destination `attachment` has a route
-// to already. None for a master that is not of the agent's networks. Where there cannot be any (another mode than
-// bridge) standard error says so. A failure (code 11): the agent does not know the host's address on the LAN yet.
+// to already, with the overlay's MTU where the interface's is larger. None for a master that is not of the agent's
+// networks. Where there cannot be any (another mode than bridge) standard error says so. A failure (code 11): the agent
+// does not know the host's address on the LAN yet.
 [[nodiscard]] Outcome<std::vector<Route>> routes_through_host(const Attachment& attachment, const NodeNetwork& network);
 
 }  // namespace podlane::cni

@@ -5,8 +5,10 @@
 #   agent_mode       overlay.mode of the agents started from now on (default vxlan)
 #   agent_service_cidrs   serviceCIDRs of the agents started from now on (default none)
 #   agent_xdp        underlay.xdp of the agents started from now on (default auto)
+#   agent_underlay   underlay.device of the agents started from now on (default eth0)
+#   agent_macvlan    macvlan of the agents started from now on (default none)
 #   cluster_dir      everything that is on disk: agent.yaml, agent.log, agent.pid, run/ and bpf/ per node, cluster.yaml
-# A node's eth0, the underlay, is the caller's.
+# A node's underlay device is the caller's.
 
 agent_program=$bin_dir/podlane-agent
 plugin_program=$bin_dir/podlane
@@ -36,8 +38,9 @@ bpffs: $cluster_dir/$node/bpf/podlane
 state: {source: file, file: $cluster_dir/cluster.yaml}
 clusterCIDRs: [10.244.0.0/16]
 serviceCIDRs: [${agent_service_cidrs:-}]
-underlay: {device: eth0, xdp: ${agent_xdp:-auto}}
+underlay: {device: ${agent_underlay:-eth0}, xdp: ${agent_xdp:-auto}}
 overlay: {mode: ${agent_mode:-vxlan}}
+macvlan: [${agent_macvlan:-}]
 listen: ""
 YAML
 }

@@ -1,8 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A host outside the cluster: answers every HTTP request with the address and the port that it came from."""
+"""A host that answers every HTTP request with the address and the port that it came from."""
 import argparse
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import socketserver
+from http.server import BaseHTTPRequestHandler
+
+
+class Server(socketserver.TCPServer):
+    """Not HTTPServer, which asks the DNS for its own name first: here that may take seconds and end in nothing."""
+    allow_reuse_address = True
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -21,7 +27,7 @@ def main() -> None:
     parser.add_argument("address")
     parser.add_argument("port", type=int)
     arguments = parser.parse_args()
-    HTTPServer((arguments.address, arguments.port), Handler).serve_forever()
+    Server((arguments.address, arguments.port), Handler).serve_forever()
 
 
 if __name__ == "__main__":

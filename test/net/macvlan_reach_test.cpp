@@ -145,6 +145,23 @@ TEST_P(MacvlanApi, PluginLearnsTheNetworkAndOperatorsSeeThePods) {
     EXPECT_THAT(status.out, HasSubstr("lan: podlane-lan 172.20.7.100 on em2, 2 pods"));
 }
 
+// The pod's link takes 1500 bytes, the overlay 1450. A pod that did not know would lose its first long datagram.
+TEST_P(MacvlanApi, PodOfThePlugin_SendsToTheOverlayWhatFitsFromTheFirstDatagramOn) {
+    const Container container("c1");
+    const auto plugin = lan_plugin();
+    static_cast<void>(plugin.add(container));
+    const Endpoint pod{&container.ns, lan().address(71), {}};
+    for (const char* const destination : {"10.244.0.0/16", "10.32.0.0/24"}) {
+        EXPECT_THAT(ip(container.ns, fmt::format("route show {}", destination)), HasSubstr("mtu 1450"));
+    }
+    const auto echoed = echo_udp(pod, b().endpoint(), {1472});
+    EXPECT_EQ(echoed.problem, "");
+    EXPECT_THAT(ip(container.ns, fmt::format("route get {}", b().address())), Not(HasSubstr("expires")));
+    const auto in_lan = echo_udp(pod, {&lan().neighbour(), lan().neighbour_address(), {}}, {1472});
+    EXPECT_EQ(in_lan.problem, "");
+    EXPECT_TRUE(plugin.call("DEL", container).ok());
+}
+
 TEST_P(MacvlanApi, PodThatIsDeleted_LosesItsRouteAndMayNoLongerPass) {
     EXPECT_EQ(m1().remove().status, 200);
     EXPECT_EQ(ip(node(1).ns(), "route show 172.20.7.51"), "");

@@ -108,6 +108,21 @@ TEST_F(CniMacvlanCommandsTest, MtuAboveTheMasters_IsAConfigurationError) {
     EXPECT_TRUE(run_add());
 }
 
+// The agent says 1450.
+TEST_F(CniMacvlanCommandsTest, RoutesThroughTheHost_HaveTheOverlaysMtuWhereTheInterfacesIsLarger) {
+    for (const auto& [interface_mtu, expected] :
+         {std::pair{0U, json(1450)}, {1451U, json(1450)}, {1450U, json()}, {1400U, json()}}) {
+        config_.mtu = interface_mtu;  // 0: the master's 1500
+        const auto result = run_add();
+        ASSERT_TRUE(result) << result.error().message;
+        for (const auto& route : (*result)["routes"]) {
+            const bool default_route = route["dst"] == "0.0.0.0/0";
+            EXPECT_EQ(route.value("mtu", json()), default_route ? json() : expected) << interface_mtu << route;
+        }
+        EXPECT_EQ((*result)["routes"].size(), 3U);
+    }
+}
+
 TEST_F(CniMacvlanCommandsTest, RouteThatTheConfigurationHas_StaysTheOnlyOneOfItsDestination) {
     Route services;
     services.destination = *Ipv4Prefix::parse("10.32.0.0/24");
@@ -212,7 +227,7 @@ TEST_F(CniAdoptTest, Add_AddsTheMissingRoutesAndTheRecord) {
                 ElementsAre("agent network", "link adoptable", "link add routes", "agent add c1-eth0"));
     auto expected = *config_.prev_result;
     expected["cniVersion"] = "1.1.0";
-    expected["routes"].push_back({{"dst", "10.244.0.0/16"}, {"gw", "172.20.7.100"}});
+    expected["routes"].push_back({{"dst", "10.244.0.0/16"}, {"gw", "172.20.7.100"}, {"mtu", 1450}});
     EXPECT_EQ(*result, expected);
     const auto& endpoint = links_.created.endpoint;
     EXPECT_EQ(endpoint.mac.to_string(), "02:00:00:00:00:77");

@@ -5,6 +5,8 @@
 #include <array>
 #include <chrono>
 #include <iterator>
+#include <tuple>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -44,18 +46,51 @@ bool is_ipv4_of(const Frame& frame, Ipv4Address address) {
            address_at(frame, ethernet + 12) == address;
 }
 
+constexpr const char* nic = "em2";
+constexpr const char* second_nic = "em3";
+
+std::string name_of_device(LanPort kind) {
+    switch (kind) {
+        case LanPort::vlan:
+            return "em2.7";
+        case LanPort::bond:
+            return "bond0";
+        case LanPort::nic:
+            break;
+    }
+    return nic;
+}
+
+void up_without_ipv6(const Namespace& ns, const std::string& device) {
+    set_sysctl(ns, fmt::format("net/ipv6/conf/{}/disable_ipv6", device), "1");
+    ip(ns, fmt::format("link set {} up", device));
+}
+
 }  // namespace
 
-Lan::Lan()
-    : own_(std::make_unique<Namespace>("lan")),
+std::string why_no(LanPort kind) {
+    if (kind == LanPort::nic) {
+        return {};
+    }
+    const Namespace probe("probe");
+    ip(probe, "link add base type veth peer name other");
+    const auto made =
+        run(probe, kind == LanPort::vlan ? std::vector<std::string>{"ip", "link", "add", "link", "base", "name",
+                                                                    "probe", "type", "vlan", "id", "7"}
+                                         : std::vector<std::string>{"ip", "link", "add", "probe", "type", "bond"});
+    return made.ok() ? std::string() : fmt::format("this kernel makes no {}: {}", name_of_device(kind), made.err);
+}
+
+Lan::Lan(LanPort kind)
+    : kind_(kind),
+      own_(std::make_unique<Namespace>("lan")),
       ns_(own_.get()),
       bridge_("lan"),
-      device_("em2"),
+      device_(name_of_device(kind)),
       prefix_(0xac140700),
       first_host_(100) {
     ip(*ns_, fmt::format("link add {} type bridge mcast_snooping 0", bridge_));
-    set_sysctl(*ns_, fmt::format("net/ipv6/conf/{}/disable_ipv6", bridge_), "1");
-    ip(*ns_, fmt::format("link set {} up", bridge_));
+    up_without_ipv6(*ns_, bridge_);
     attach(gateway_, "lan", "port-gateway", gateway());
     connect_neighbours();
 }
@@ -88,9 +123,44 @@ void Lan::connect_neighbours() {
 }
 
 void Lan::join(const Namespace& node, const std::string& node_name, unsigned number) {
-    if (own_) {
-        attach(node, device_, "port-" + node_name, host_address(number));
+    const auto port = "port-" + node_name;
+    if (own_ && kind_ == LanPort::nic) {
+        attach(node, device_, port, host_address(number));
+    } else if (own_) {
+        kind_ == LanPort::vlan ? plug_in_vlan(node, node_name) : plug_in_bond(node, node_name);
+        ip(*ns_, fmt::format("link set {} master {}", port, bridge_));
+        ip(node, fmt::format("address add {}/24 dev {}", host_address(number), device_));
     }
+}
+
+// em2.7 - em2 === trunk - port: frames between the two have a tag.
+void Lan::plug_in_vlan(const Namespace& node, const std::string& node_name) const {
+    const auto trunk = "trunk-" + node_name;
+    connect_by_veth({node, nic}, {*ns_, trunk}, 1500);
+    for (const auto& [ns, lower, upper] :
+         {std::tuple{&node, std::string(nic), device_}, {ns_, trunk, "port-" + node_name}}) {
+        ip(*ns, fmt::format("link add link {} name {} type vlan id 7", lower, upper));
+        up_without_ipv6(*ns, upper);
+    }
+}
+
+// bond0 over em2 and em3 === two ports of a switch, whose uplink is the LAN's port.
+void Lan::plug_in_bond(const Namespace& node, const std::string& node_name) const {
+    const auto access = "access-" + node_name;
+    const auto uplink = "uplink-" + node_name;
+    ip(*ns_, fmt::format("link add {} type bridge mcast_snooping 0", access));
+    up_without_ipv6(*ns_, access);
+    connect_by_veth({*ns_, uplink}, {*ns_, "port-" + node_name}, 1500);
+    ip(*ns_, fmt::format("link set {} master {}", uplink, access));
+    ip(node, fmt::format("link add {} type bond mode active-backup miimon 50", device_));
+    for (const std::string member : {nic, second_nic}) {
+        const auto end = end_of(member, node_name);
+        connect_by_veth({node, member}, {*ns_, end}, 1500);
+        ip(*ns_, fmt::format("link set {} master {}", end, access));
+        ip(node, fmt::format("link set {} down", member));
+        ip(node, fmt::format("link set {} master {}", member, device_));
+    }
+    up_without_ipv6(node, device_);
 }
 
 void Lan::restart_network(const Namespace& node, unsigned number) const {
