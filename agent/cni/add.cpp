@@ -60,12 +60,12 @@ Outcome<IpamResult> obtain_address(const AttachmentKey& who, const NodeNetwork& 
     return refuse(Code::attachment_failed, "no free address after {} attempts", max_attempts);
 }
 
-Outcome<Ground> survey(const NetworkConfig& config, Ports ports) {
+Outcome<Ground> survey(const Invocation& invocation, const NetworkConfig& config, Ports ports) {
     const auto network = ports.agent.network();
     if (!network) {
         return std::unexpected(network.error());
     }
-    Ground ground{*network, std::nullopt};
+    Ground ground{.network = *network};
     if (config.link == LinkKind::veth) {
         return ground;
     }
@@ -78,6 +78,11 @@ Outcome<Ground> survey(const NetworkConfig& config, Ports ports) {
                       master->name);
     }
     ground.master = *master;
+    const auto others = ports.links.ways_of_others(invocation.netns, invocation.if_name);
+    if (!others) {
+        return refuse_because(Code::attachment_failed, others.error());
+    }
+    ground.ways_of_others = *others;
     return ground;
 }
 
@@ -152,7 +157,7 @@ Outcome<nlohmann::json> add(const Invocation& invocation, const NetworkConfig& c
     if (auto checked = check_sandbox(invocation, ports.links); !checked) {
         return std::unexpected(checked.error());
     }
-    const auto ground = survey(config, ports);
+    const auto ground = survey(invocation, config, ports);
     auto drafted = ground ? draft(invocation, config, *ground) : Outcome<Attachment>(std::unexpected(ground.error()));
     if (!drafted) {
         return std::unexpected(drafted.error());

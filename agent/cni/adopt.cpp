@@ -33,6 +33,14 @@ Outcome<Attachment> find_adopted(const Invocation& invocation, const NetworkConf
     return attachment;
 }
 
+Outcome<std::vector<Route>> missing_routes(const Attachment& attachment, const NodeNetwork& network, Links& links) {
+    const auto others = links.ways_of_others(attachment.endpoint.netns, attachment.endpoint.if_name);
+    if (!others) {
+        return refuse_because(Code::attachment_failed, others.error());
+    }
+    return routes_through_host(attachment, {.network = network, .ways_of_others = *others});
+}
+
 }  // namespace
 
 bool is_adopted(const Invocation& invocation, const NetworkConfig& config) {
@@ -49,7 +57,7 @@ Outcome<nlohmann::json> adopt(const Invocation& invocation, const NetworkConfig&
     const auto network = ports.agent.network();
     auto attachment =
         network ? find_adopted(invocation, config, ports.links) : Outcome<Attachment>(std::unexpected(network.error()));
-    auto missing = attachment ? routes_through_host(*attachment, *network)
+    auto missing = attachment ? missing_routes(*attachment, *network, ports.links)
                               : Outcome<std::vector<Route>>(std::unexpected(attachment.error()));
     if (!missing) {
         return std::unexpected(missing.error());

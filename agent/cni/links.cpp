@@ -73,6 +73,27 @@ Result<bool> KernelLinks::exists(const std::string& netns, const std::string& if
     return link ? Result<bool>(link->has_value()) : std::unexpected(link.error());
 }
 
+Result<std::vector<Ipv4Prefix>> KernelLinks::ways_of_others(const std::string& netns, const std::string& if_name) {
+    const auto sandbox = Sandbox::open(netns);
+    auto socket = sandbox ? sandbox->inside([] { return RtSocket::open(); }) : std::unexpected(sandbox.error());
+    if (!socket) {
+        return std::unexpected(socket.error());
+    }
+    const auto link = find_link(*socket, if_name);
+    const auto routes = list_routes(*socket);
+    if (!link || !routes) {
+        return std::unexpected(link ? routes.error() : link.error());
+    }
+    const int own = *link ? (*link)->index : 0;
+    std::vector<Ipv4Prefix> ways;
+    for (const auto& route : *routes) {
+        if (route.table == RT_TABLE_MAIN && route.out_index != own) {
+            ways.push_back(route.destination);
+        }
+    }
+    return ways;
+}
+
 Outcome<Master> KernelLinks::master(const std::string& name) {
     auto host = RtSocket::open();
     if (!host) {

@@ -30,6 +30,9 @@ public:
 
     // Whether the sandbox has an interface of that name. Errors carry errno as Sandbox::open() does.
     [[nodiscard]] virtual Result<bool> exists(const std::string& netns, const std::string& if_name) = 0;
+    // Where routes lead out of other interfaces than `if_name`.
+    [[nodiscard]] virtual Result<std::vector<Ipv4Prefix>> ways_of_others(const std::string& netns,
+                                                                         const std::string& if_name) = 0;
     // See find_master().
     [[nodiscard]] virtual Outcome<Master> master(const std::string& name) = 0;
     // Of a macvlan: the device alone, up, for an IPAM plugin that asks a DHCP server through it. Replaces what an
@@ -56,6 +59,8 @@ public:
 class KernelLinks final : public Links {
 public:
     [[nodiscard]] Result<bool> exists(const std::string& netns, const std::string& if_name) override;
+    [[nodiscard]] Result<std::vector<Ipv4Prefix>> ways_of_others(const std::string& netns,
+                                                                 const std::string& if_name) override;
     [[nodiscard]] Outcome<Master> master(const std::string& name) override;
     [[nodiscard]] Result<void> prepare(const Attachment& attachment) override;
     [[nodiscard]] Result<void> create(const Attachment& attachment) override;

@@ -73,6 +73,11 @@ Outcome<void> check_suitable(RtSocket& host, const LinkInfo& link) {
     if (is_podlanes(link)) {
         return refuse(Code::invalid_config, "master: {} is a device of podlane's own", link.name);
     }
+    // The kernel would take the device below it.
+    if (link.kind == "macvlan" || link.kind == "macvtap") {
+        return refuse(Code::invalid_config, "master: {} is a {} itself; the device that it is on can be the master",
+                      link.name, link.kind);
+    }
     // An access point takes frames from no MAC but the station's own, of which macvlan has several.
     if (is_wireless_station(link.index)) {
         return refuse(Code::invalid_config, "master: {} is a Wi-Fi device, whose access point knows one MAC only",

@@ -118,7 +118,7 @@ Outcome<Attachment> plan_macvlan(Attachment attachment, const Ground& ground, co
             return std::unexpected(checked.error());
         }
     }
-    const auto added = routes_through_host(attachment, ground.network);
+    const auto added = routes_through_host(attachment, ground);
     if (!added) {
         return std::unexpected(added.error());
     }
@@ -175,8 +175,9 @@ Outcome<Attachment> plan(Attachment draft, const Ground& ground, const IpamResul
                          : plan_veth(std::move(draft), ground, address);
 }
 
-Outcome<std::vector<Route>> routes_through_host(const Attachment& attachment, const NodeNetwork& network) {
+Outcome<std::vector<Route>> routes_through_host(const Attachment& attachment, const Ground& ground) {
     const auto& endpoint = attachment.endpoint;
+    const auto& network = ground.network;
     const auto* const lan = network_on(endpoint.master, network);
     std::vector<Route> added;
     if (lan == nullptr) {
@@ -193,6 +194,12 @@ Outcome<std::vector<Route>> routes_through_host(const Attachment& attachment, co
     }
     for (const auto& destination : lan->routes) {
         if (has_route_to(attachment.routes, destination)) {
+            continue;
+        }
+        // Answers to what comes in by that interface would leave by this one.
+        if (std::ranges::any_of(ground.ways_of_others, [&](const auto& way) { return way.contains(destination); })) {
+            fmt::print(stderr, "podlane: the container reaches {} by another interface: no route through {}\n",
+                       destination, endpoint.if_name);
             continue;
         }
         Route route;

@@ -16,7 +16,8 @@ namespace podlane::cni {
 // What stands before an address is asked for.
 struct Ground {
     NodeNetwork network;
-    std::optional<Master> master;  // for link macvlan
+    std::optional<Master> master;                 // for link macvlan
+    std::vector<Ipv4Prefix> ways_of_others = {};  // where the container's other interfaces lead
 };
 
 // The attachment without an address, and without what follows from one: gateway, routes. A failure (code 7) says what
@@ -30,8 +31,8 @@ struct Ground {
 
 // Routes to what a macvlan pod reaches through its host's shim, less those whose destination `attachment` has a route
 // to already, with the overlay's MTU where the interface's is larger. None for a master that is not of the agent's
-// networks. Where there cannot be any (another mode than bridge) standard error says so. A failure (code 11): the agent
-// does not know the host's address on the LAN yet.
-[[nodiscard]] Outcome<std::vector<Route>> routes_through_host(const Attachment& attachment, const NodeNetwork& network);
+// networks. Where there cannot be any (another mode than bridge), or another interface leads there, standard error says
+// so. A failure (code 11): the agent does not know the host's address on the LAN yet.
+[[nodiscard]] Outcome<std::vector<Route>> routes_through_host(const Attachment& attachment, const Ground& ground);
 
 }  // namespace podlane::cni

@@ -57,6 +57,11 @@ TEST_F(CniMacvlanFailureTest, MasterOfPodlanesOwn_IsRefused) {
     }
 }
 
+TEST_F(CniMacvlanFailureTest, MasterThatIsAMacvlan_IsRefusedWithWhatToUseInstead) {
+    ip(node().ns(), "link add mac0 link em2 type macvlan mode bridge");
+    EXPECT_EQ(refusal("mac0", 7), "master: mac0 is a macvlan itself; the device that it is on can be the master");
+}
+
 TEST_F(CniMacvlanFailureTest, MasterTakenByAnIpvlan_IsRefusedInWords) {
     if (!run(node().ns(), {"ip", "link", "add", "ipv0", "link", "em2", "type", "ipvlan"}).ok()) {
         GTEST_SKIP() << "this kernel has no ipvlan";

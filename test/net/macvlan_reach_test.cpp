@@ -47,6 +47,16 @@ TEST_P(MacvlanReach, BulkTransfersAndLargeDatagrams_ArriveWhole) {
     }
 }
 
+// A second one, or one that fails over between hosts, such as the API server's.
+TEST_P(MacvlanReach, EveryAddressOfTheHostOnTheLan_IsReachedByItsPods) {
+    for (const unsigned last_byte : {102U, 253U}) {
+        ip(node(1).ns(), fmt::format("address add {}/{} dev {}", lan().address(last_byte), last_byte == 253 ? 32 : 24,
+                                     lan().device()));
+        expect_ping(m1().ns(), lan().address(last_byte), 1);
+        expect_ping(lan().neighbour(), lan().address(last_byte), 1);
+    }
+}
+
 TEST_P(MacvlanReach, PortThatAPodBehindThePeerRefuses_IsTold) {
     const auto outcome = probe_udp(m1().ns(), b().address(), 64);
     EXPECT_EQ(outcome.kind, ProbeOutcome::Kind::reached);

@@ -52,6 +52,7 @@ public:
         return done ? Outcome<Master>(Master{"em2", *MacAddress::parse("02:00:00:00:00:e2"), 1500})
                     : std::unexpected(done.error());
     }
+    Result<std::vector<Ipv4Prefix>> ways_of_others(const std::string&, const std::string&) override { return others; }
     Outcome<AdoptableLink> adoptable(const std::string&, const std::string&) override {
         const auto done = script_.outcome("link adoptable");
         return done ? Outcome<AdoptableLink>(theirs) : std::unexpected(done.error());
@@ -65,6 +66,7 @@ public:
     AdoptableLink theirs{"em2", "bridge", *MacAddress::parse("02:00:00:00:00:77"), 1500};
     Attachment compared;
     bool present = false;
+    std::vector<Ipv4Prefix> others;
     Attachment prepared;
     Attachment created;
     std::vector<std::string> found_differences;

@@ -146,6 +146,14 @@ TEST_F(CniMacvlanCommandsTest, OtherModesAndOtherMasters_GetNoRoutesThroughTheHo
     EXPECT_EQ(gateways(*run_add()), json({{"0.0.0.0/0", ""}}));
 }
 
+// A second interface: what comes in by the first is answered by it.
+TEST_F(CniMacvlanCommandsTest, WhereAnotherInterfaceLeads_NoRouteThroughTheHostIsAdded) {
+    links_.others = {*Ipv4Prefix::parse("10.244.0.0/16")};
+    EXPECT_EQ(gateways(*run_add()), json({{"0.0.0.0/0", ""}, {"10.32.0.0/24", "172.20.7.100"}}));
+    links_.others = {Ipv4Prefix()};
+    EXPECT_EQ(gateways(*run_add()), json({{"0.0.0.0/0", ""}}));
+}
+
 TEST_F(CniMacvlanCommandsTest, UnknownHostAddress_IsTriedAgainLater) {
     agent_.macvlans[0].host_address = Ipv4Address();
     const auto result = run_add();
