@@ -31,10 +31,11 @@ std::filesystem::path EndpointStore::file_of(const std::string& id) const {
 }
 
 Result<void> EndpointStore::load(std::vector<std::string>& problems) {
+    std::error_code error;
+    was_lost_ = !std::filesystem::exists(directory_, error);
     if (auto made = make_private_directory(directory_); !made) {
         return made;
     }
-    std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
         if (entry.path().extension() != record_suffix) {
             continue;

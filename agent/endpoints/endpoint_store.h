@@ -21,6 +21,8 @@ public:
 
     // Reads every record. One that cannot be read is left where it is and named in `problems`.
     [[nodiscard]] Result<void> load(std::vector<std::string>& problems);
+    // Whether load() had to make the directory: records that there may have been are lost.
+    [[nodiscard]] bool was_lost() const { return was_lost_; }
     // Takes up what the devices' aliases tell of endpoints without a record (a lost run directory), and writes their
     // records. Returns the IDs that were rebuilt.
     [[nodiscard]] std::vector<std::string> rebuild(const std::vector<netlink::Link>& links);
@@ -41,6 +43,7 @@ private:
 
     std::filesystem::path directory_;
     std::map<std::string, Endpoint> endpoints_;  // by Endpoint::id()
+    bool was_lost_ = false;
 };
 
 }  // namespace podlane
