@@ -13,8 +13,12 @@ void NodeAgent::choose_uplinks(const std::vector<netlink::Link>& links) {
     for (const auto& pod : pods_) {
         own.insert(pod.ifindex);
     }
+    std::set<std::string> masters;
+    for (const auto& network : macvlans_.settings()) {
+        masters.insert(network.master);
+    }
     if (settings_.overlay.snat.enabled) {
-        uplinks_.choose(links, own);
+        uplinks_.choose(links, own, masters);
     }
 }
 

@@ -74,11 +74,13 @@ std::map<std::uint32_t, Uplink> choose_uplinks(const std::vector<netlink::Link>&
     return chosen;
 }
 
-void Uplinks::choose(const std::vector<netlink::Link>& links, const std::set<std::uint32_t>& own) {
+void Uplinks::choose(const std::vector<netlink::Link>& links, const std::set<std::uint32_t>& own,
+                     const std::set<std::string>& macvlan_masters) {
     chosen_ = choose_uplinks(links, own);
     seen_.clear();
     for (const auto& link : links) {
-        seen_.emplace(link.ifindex, Seen{link.name, link.master, link.mtu, link.mac});
+        const auto mac = macvlan_masters.contains(link.name) ? link.mac : std::nullopt;
+        seen_.emplace(link.ifindex, Seen{link.name, link.master, link.mtu, mac});
     }
 }
 
@@ -94,7 +96,8 @@ bool Uplinks::concerns(const netlink::LinkEvent& event) const {
     if (seen == seen_.end()) {
         return !is_loopback(link) && !is_podlanes(link);
     }
-    return seen->second != Seen{link.name, link.master, link.mtu, link.mac};
+    const auto mac = seen->second.mac ? link.mac : std::nullopt;
+    return seen->second != Seen{link.name, link.master, link.mtu, mac};
 }
 
 Hook Uplinks::egress_hook(std::uint32_t ifindex) const {

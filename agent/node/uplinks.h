@@ -46,9 +46,11 @@ class Uplinks {
 public:
     using DeviceNames = std::map<std::uint32_t, std::string>;  // by ifindex
 
-    void choose(const std::vector<netlink::Link>& links, const std::set<std::uint32_t>& own);
-    // Whether the device is new, gone, renamed, or has another master, MTU or MAC since choose(). Never before that:
-    // where nothing is translated no device is of interest.
+    // `macvlan_masters`, by name: on these, frames with another MAC than the device's are not taken for the stack's.
+    void choose(const std::vector<netlink::Link>& links, const std::set<std::uint32_t>& own,
+                const std::set<std::string>& macvlan_masters);
+    // Whether the device is new, gone, renamed, or has another master or MTU, such a master another MAC, since
+    // choose(). Never before that: where nothing is translated no device is of interest.
     [[nodiscard]] bool concerns(const netlink::LinkEvent& event) const;
 
     // Those of the uplinks, and of the devices that carry traffic between nodes (`peer_facing`).
@@ -64,7 +66,7 @@ private:
         std::string name;
         std::uint32_t master = 0;
         std::uint32_t mtu = 0;
-        std::optional<MacAddress> mac = {};
+        std::optional<MacAddress> mac = {};  // of a macvlan network's master alone
         bool operator==(const Seen&) const = default;
     };
     [[nodiscard]] Hook egress_hook(std::uint32_t ifindex) const;

@@ -182,15 +182,21 @@ static __always_inline bool nat_is_pods_tuple(const struct flow_key *flow, __u64
 	       nat_is_alive(&holder, entry, now);
 }
 
-/* Whether another than the stack put the frame onto the device: a macvlan on it, above all. Its
- * source is the sender's word. */
+static __always_inline bool has_mac(const struct nat_device *device)
+{
+	static const __u8 none[ETH_ALEN] = {};
+
+	return !same_mac(device->mac, none);
+}
+
+/* Whether another than the stack put the frame onto a macvlan network's master: a macvlan on it.
+ * Its source is the sender's word. */
 static __always_inline bool nat_is_foreign_frame(struct __sk_buff *skb,
 						 const struct nat_device *device)
 {
 	const struct ethhdr *ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
 
-	return link_header_length && device && ethernet &&
-	       !(device->flags & (NAT_DEVICE_INNER | NAT_DEVICE_L3)) &&
+	return link_header_length && device && ethernet && has_mac(device) &&
 	       !same_mac(ethernet->h_source, device->mac);
 }
 

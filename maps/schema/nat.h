@@ -132,7 +132,7 @@ struct nat_device {
 	__be32 address; /* source of what is translated and leaves by the device; inner: 0 */
 	__u32 flags;	/* enum nat_device_flag, bits */
 	__u32 mtu;	/* bytes of an IP packet; inner: 0 */
-	__u8 mac[6];	/* what the stack's frames have for their source; L3 and inner: 0 */
+	__u8 mac[6];	/* a macvlan network's master: the stack's frames have it; else 0 */
 	__u8 pad[2];
 };
 

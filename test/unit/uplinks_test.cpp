@@ -49,7 +49,7 @@ std::vector<Link> devices() {
 
 class UplinksTest : public testing::Test {
 protected:
-    void SetUp() override { uplinks_.choose(devices(), {10, 11}); }
+    void SetUp() override { uplinks_.choose(devices(), {10, 11}, {}); }
     [[nodiscard]] std::map<std::uint32_t, nat_device> devices_for(
         const std::vector<netlink::InterfaceAddress>& addresses, const std::set<std::uint32_t>& unwatched = {}) const {
         return uplinks_.devices({.underlay = 2, .node = node_, .all = addresses}, peer_facing_,
@@ -90,14 +90,16 @@ TEST_F(UplinksTest, EveryDeviceARouteMayUse_IsOneButThoseOfAMasterAndLoopback) {
 TEST_F(UplinksTest, MtuOfADevice_StandsBesideItsAddress) {
     Link nic = ethernet(3, "eth1");
     nic.mtu = 1400;
-    uplinks_.choose({ethernet(2, "eth0"), nic}, {});
+    uplinks_.choose({ethernet(2, "eth0"), nic}, {}, {});
     EXPECT_EQ(devices_for({}).at(3).mtu, 1400U);
 }
 
-TEST_F(UplinksTest, MacOfADevice_StandsBesideItsAddressAndAChangeIsFollowed) {
+TEST_F(UplinksTest, MacOfAMacvlanNetworksMaster_StandsBesideItsAddressAndAChangeIsFollowed) {
     Link nic = ethernet(3, "eth1");
     nic.mac = MacAddress::parse("52:54:00:00:00:03").value();
-    uplinks_.choose({ethernet(2, "eth0"), nic}, {});
+    uplinks_.choose({ethernet(2, "eth0"), nic}, {}, {});
+    EXPECT_TRUE(std::ranges::equal(devices_for({}).at(3).mac, MacAddress().bytes())) << "none's master";
+    uplinks_.choose({ethernet(2, "eth0"), nic}, {}, {"eth1"});
     EXPECT_TRUE(std::ranges::equal(devices_for({}).at(3).mac, nic.mac->bytes()));
     EXPECT_FALSE(uplinks_.concerns({Change::present, nic}));
     nic.mac = MacAddress::parse("52:54:00:00:00:04").value();
