@@ -63,6 +63,24 @@ TEST_P(MacvlanReach, PortThatAPodBehindThePeerRefuses_IsTold) {
     EXPECT_EQ(outcome.from, b().address());
 }
 
+// Its frames pass the master's egress, like the stack's, with a source of the pod's choice.
+TEST_P(MacvlanReach, FrameWithAVethPodsAddress_DoesNotEnterTheOverlay) {
+    constexpr std::uint16_t forged_port = 4321;
+    Capture arrived(b().ns(), "eth0", udp_frames_to(forged_port));
+    const RawSender sender(m1().ns(), "eth0");
+    const auto forge = [&](Ipv4Address source) {
+        sender.send(
+            ethernet_frame({.destination = mac_of({lan().neighbour(), "eth0"}), .source = mac_of({m1().ns(), "eth0"})},
+                           udp_packet({.source = source, .destination = b().address()},
+                                      {.source = 1, .destination = forged_port}, {})));
+    };
+    EXPECT_ANY_THROW(forge(a().address())) << "the sender is told of the drop (ENOBUFS)";
+    forge(m2().address());
+    expect_ping(m1().ns(), b().address(), 1);
+    EXPECT_EQ(arrived.frames().size(), 0U);
+    EXPECT_EQ(node(1).drops("spoofed-source"), 1U);
+}
+
 TEST_P(MacvlanReach, WithoutItsAgent_EverythingGoesOn) {
     node(1).kill_agent();
     node(2).kill_agent();
