@@ -60,6 +60,7 @@ public:
         take(socket_.dump(netlink::Message(RTM_GETADDR, 0, header, "list addresses"), &decode_global_address),
              addresses_);
         take(netlink::list_routes(socket_, {.protocol = 0, .table = RT_TABLE_MAIN, .oif = 0}), routes_);
+        find_underlay();
         read_tables();
         const auto pods = read_pods();
         std::ranges::copy_if(pods, std::back_inserter(facts_.veth_pods),
@@ -92,6 +93,23 @@ private:
     [[nodiscard]] std::string name_of(std::uint32_t ifindex) const {
         const auto found = std::ranges::find(links_, ifindex, &netlink::Link::ifindex);
         return found == links_.end() ? "" : found->name;
+    }
+
+    // The configured one, or the one that has the overlay device's address too, which is the node's.
+    void find_underlay() {
+        const auto& overlay = facts_.config.overlay.device;
+        const auto& configured = facts_.config.underlay.device;
+        const auto own = std::ranges::find_if(
+            addresses_, [&](const Address& address) { return name_of(address.ifindex) == overlay; });
+        for (const auto& address : addresses_) {
+            const auto device = name_of(address.ifindex);
+            const bool has_nodes_address = own != addresses_.end() && address.address == own->address;
+            if (device != overlay && (configured.empty() ? has_nodes_address : device == configured)) {
+                facts_.underlay =
+                    UnderlayFacts{device, address.address, Ipv4Prefix::masked(address.address, address.prefix_length)};
+                return;
+            }
+        }
     }
 
     void read_tables() {

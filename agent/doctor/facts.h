@@ -66,8 +66,16 @@ struct Firewalld {
     std::string evidence{};  // "table inet firewalld of nf_tables"
 };
 
+// The device that VXLAN comes by.
+struct UnderlayFacts {
+    std::string device{};
+    Ipv4Address address{};
+    Ipv4Prefix network{};  // on its link
+};
+
 struct Facts {
     Config config{};
+    std::optional<UnderlayFacts> underlay{};  // nothing: not known
     std::vector<MacvlanFacts> macvlans{};
     std::vector<Endpoint> veth_pods{};
     std::vector<netfilter::Table> tables{};

@@ -106,6 +106,11 @@ std::string accepting_match(const Traffic& traffic, Dialect dialect) {
     add("-d", "ip daddr", traffic.accept_destination, "");
     add("-i", "iifname", traffic.accept_in, "\"");
     add("-o", "oifname", traffic.accept_out, "\"");
+    if (traffic.port) {
+        const auto protocol = netfilter::protocol_name(traffic.port->protocol);
+        words.push_back(nft ? fmt::format("{} dport {}", protocol, traffic.port->number)
+                            : fmt::format("-p {} --dport {}", protocol, traffic.port->number));
+    }
     return fmt::format("{}", fmt::join(words, " "));
 }
 
@@ -129,8 +134,8 @@ std::string join_commands(const std::vector<std::string>& commands) {
     return fmt::format("{}", fmt::join(commands, " && "));
 }
 
-// Zone "trusted" accepts all; a shim has no zone before, podlane0 and pods' devices neither.
-std::string firewalld_commands(const Facts& facts) {
+// Zone "trusted" accepts all. A shim is in no zone before, podlane0 and pods' devices neither.
+std::string firewalld_commands(const Facts& facts, const Refused& refused) {
     std::vector<std::string> words;
     for (const auto& network : facts.macvlans) {
         words.push_back(fmt::format("--add-interface={}", network.settings.shim));
@@ -142,6 +147,12 @@ std::string firewalld_commands(const Facts& facts) {
     std::vector<std::string> commands;
     for (const auto& word : words) {
         commands.push_back(fmt::format("firewall-cmd --permanent --zone=trusted {}", word));
+    }
+    for (const auto* traffic : refused.traffic) {  // by a device that has a zone: its port there
+        if (traffic->port) {
+            commands.push_back(fmt::format("firewall-cmd --permanent --add-port={}/{}", traffic->port->number,
+                                           netfilter::protocol_name(traffic->port->protocol)));
+        }
     }
     commands.emplace_back("firewall-cmd --reload");
     return join_commands(commands);
@@ -162,7 +173,7 @@ bool agent_accepts(const Refused& refused) {
 
 std::string mend_of(const Facts& facts, const Refused& refused) {
     if (is_firewallds(facts, refused)) {
-        return firewalld_commands(facts);
+        return firewalld_commands(facts, refused);
     }
     std::vector<std::string> commands;
     for (const auto* traffic : refused.traffic) {

@@ -21,9 +21,9 @@ constexpr std::string_view service_chain = "KUBE-SVC-";
 // A condition of one prefix.
 std::optional<Ipv4Prefix> prefix_of(const Rule& rule, Field field, Sense sense) {
     const auto found = std::ranges::find_if(rule.conditions, [&](const Condition& condition) {
-        return condition.field == field && condition.sense == sense && condition.addresses.size() == 1;
+        return condition.field == field && condition.sense == sense && condition.ranges.size() == 1;
     });
-    return found == rule.conditions.end() ? std::nullopt : found->addresses.front().prefix();
+    return found == rule.conditions.end() ? std::nullopt : found->ranges.front().prefix();
 }
 
 template <typename T>

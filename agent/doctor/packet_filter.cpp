@@ -29,10 +29,9 @@ Share of_interface(const Condition& condition, const std::string& name) {
     return covered ? Share::all : Share::none;
 }
 
-Share of_addresses(const Condition& condition, const Ipv4Prefix& addresses) {
-    const auto ours = netfilter::AddressRange::of(addresses);
+Share of_range(const Condition& condition, const netfilter::Range& ours) {
     Share share = Share::none;
-    for (const auto& range : condition.addresses) {
+    for (const auto& range : condition.ranges) {
         if (range.first <= ours.first && ours.last <= range.last) {
             return Share::all;
         }
@@ -43,6 +42,10 @@ Share of_addresses(const Condition& condition, const Ipv4Prefix& addresses) {
     return share;
 }
 
+Share of_number(const Condition& condition, const std::optional<std::uint32_t>& number) {
+    return number ? of_range(condition, {*number, *number}) : Share::some;
+}
+
 Share of_field(const Condition& condition, const Traffic& traffic) {
     switch (condition.field) {
         case Field::in_interface:
@@ -50,11 +53,19 @@ Share of_field(const Condition& condition, const Traffic& traffic) {
         case Field::out_interface:
             return of_interface(condition, traffic.out);
         case Field::source:
-            return of_addresses(condition, traffic.source);
+            return of_range(condition, netfilter::Range::of(traffic.source));
         case Field::destination:
-            return of_addresses(condition, traffic.destination);
+            return of_range(condition, netfilter::Range::of(traffic.destination));
         case Field::family:
             return Share::all;
+        case Field::protocol:
+            return of_number(condition,
+                             traffic.port.transform([](Traffic::Port port) { return std::uint32_t{port.protocol}; }));
+        case Field::port:
+            return of_number(condition,
+                             traffic.port.transform([](Traffic::Port port) { return std::uint32_t{port.number}; }));
+        case Field::translated:
+            return Share::none;
         case Field::state:
             return (condition.states & netfilter::state_new) != 0 ? Share::all : Share::none;
         case Field::other:

@@ -11,14 +11,19 @@
 
 namespace podlane::doctor {
 
-// New connections of one kind: of any protocol, to any port.
+// New connections of one kind, untranslated.
 struct Traffic {
     netfilter::Hook hook = netfilter::Hook::input;
     std::string in{};
     std::string out{};  // empty for input
     Ipv4Prefix source{};
     Ipv4Prefix destination{};
-    std::string what{};  // "macvlan pod 172.20.7.51 to this host"
+    struct Port {
+        std::uint8_t protocol = 0;  // IPPROTO_*
+        std::uint16_t number = 0;
+    };
+    std::optional<Port> port{};  // nothing: of any protocol, to any port
+    std::string what{};          // "macvlan pod 172.20.7.51 to this host"
 
     // What a rule says that accepts all of its kind.
     std::optional<std::string> accept_in{};

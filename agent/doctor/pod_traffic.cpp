@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/doctor/pod_traffic.h"
 
+#include <netinet/in.h>
+
 namespace podlane::doctor {
 namespace {
 
@@ -83,10 +85,25 @@ void add_veth(const Facts& facts, const Ipv4Prefix& pods, const Sender& sender, 
                        .accept_destination = pods});
 }
 
+// For pods BPF takes it off before the stack; what is for the host, or goes on to a shim, is the stack's.
+void add_overlay(const Facts& facts, const UnderlayFacts& underlay, std::vector<Traffic>& traffic) {
+    traffic.push_back({.hook = Hook::input,
+                       .in = underlay.device,
+                       .source = underlay.network,
+                       .destination = single(underlay.address),
+                       .port = Traffic::Port{IPPROTO_UDP, facts.config.overlay.port},
+                       .what = "VXLAN from peers, which carries what other nodes' pods send to this host and its "
+                               "macvlan pods",
+                       .accept_in = underlay.device});
+}
+
 }  // namespace
 
 std::vector<Traffic> pod_traffic(const Facts& facts) {
     std::vector<Traffic> traffic;
+    if (facts.underlay && facts.config.overlay.mode != OverlayMode::host_gw) {
+        add_overlay(facts, *facts.underlay, traffic);
+    }
     for (const auto& network : facts.macvlans) {
         add_macvlan(facts, network, traffic);
     }

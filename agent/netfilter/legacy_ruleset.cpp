@@ -55,7 +55,7 @@ void add_addresses(std::vector<Condition>& conditions, Condition condition, in_a
     const auto prefix =
         Ipv4Prefix::masked(Ipv4Address::from_wire(address.s_addr), static_cast<unsigned>(std::countl_one(bits)));
     if (prefix.mask_host() == bits) {
-        condition.addresses.push_back(AddressRange::of(prefix));
+        condition.ranges.push_back(Range::of(prefix));
     } else {  // bits that are not the first ones
         condition.field = Field::unreadable;
         condition.text = "-m address-mask";
@@ -68,10 +68,9 @@ void add_matches(std::vector<Condition>& conditions, const ipt_entry& entry) {
     for (std::size_t at = sizeof(ipt_entry); at + sizeof(xt_entry_match) <= entry.target_offset;) {
         const auto* match = reinterpret_cast<const xt_entry_match*>(bytes + at);
         const std::size_t size = std::max<std::size_t>(match->u.match_size, sizeof(xt_entry_match));
-        if (auto condition = xt_match(match->u.user.name, match->u.user.revision,
-                                      std::span(bytes + at, size).subspan(sizeof(xt_entry_match)))) {
-            conditions.push_back(std::move(*condition));
-        }
+        std::ranges::move(xt_match(match->u.user.name, match->u.user.revision,
+                                   std::span(bytes + at, size).subspan(sizeof(xt_entry_match))),
+                          std::back_inserter(conditions));
         at += size;
     }
 }
@@ -86,9 +85,8 @@ std::vector<Condition> conditions_of(const ipt_entry& entry) {
     add_interface(conditions, {.field = Field::out_interface, .sense = sense_of(ip, IPT_INV_VIA_OUT)}, ip.outiface,
                   ip.outiface_mask);
     if (ip.proto != 0) {
-        conditions.push_back({.field = Field::other,
-                              .sense = sense_of(ip, IPT_INV_PROTO),
-                              .text = fmt::format("-p {}", protocol_name(ip.proto))});
+        conditions.push_back(
+            {.field = Field::protocol, .sense = sense_of(ip, IPT_INV_PROTO), .ranges = {{ip.proto, ip.proto}}});
     }
     if ((ip.flags & IPT_F_FRAG) != 0) {
         conditions.push_back({.field = Field::other, .sense = sense_of(ip, IPT_INV_FRAG), .text = "-f"});

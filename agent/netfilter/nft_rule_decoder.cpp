@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <linux/ip.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -21,7 +22,6 @@ using Bytes = std::span<const std::byte>;
 using netlink::Attributes;
 
 constexpr std::size_t address_size = 4;
-constexpr std::string_view l4_protocol = "meta l4proto";
 
 // What a rule has loaded into a register and not compared yet.
 struct Loaded {
@@ -41,6 +41,15 @@ std::uint32_t host_word(Bytes bytes) {
 // An address may be compared by its first bytes only: they stand first in the register.
 std::uint32_t address_of(Bytes bytes) {
     return Ipv4Address::from_wire(host_word(bytes)).host();
+}
+
+// Of one, two or four bytes in network byte order.
+std::uint32_t number_of(Bytes bytes) {
+    std::uint32_t number = 0;
+    for (const auto byte : bytes.first(std::min(bytes.size(), sizeof(number)))) {
+        number = number << 8U | std::to_integer<std::uint32_t>(byte);
+    }
+    return number;
 }
 
 // Without its zero the name is the beginning of one.
@@ -73,7 +82,7 @@ Loaded load_meta(const Attributes& data) {
         case NFT_META_NFPROTO:
             return {.field = Field::family, .size = 1};
         case NFT_META_L4PROTO:
-            return {.field = Field::other, .text = std::string(l4_protocol)};
+            return {.field = Field::protocol, .size = 1};
         case NFT_META_PROTOCOL:
             return {.field = Field::other, .text = "meta protocol"};
         case NFT_META_PKTTYPE:
@@ -83,6 +92,15 @@ Loaded load_meta(const Attributes& data) {
         default:
             return {.field = Field::unreadable, .text = "meta"};
     }
+}
+
+Loaded load_tracking(const Attributes& data) {
+    const auto key = data.network_u32(NFTA_CT_KEY);
+    return {.field = key == std::uint32_t{NFT_CT_STATE}    ? Field::state
+                     : key == std::uint32_t{NFT_CT_STATUS} ? Field::translated
+                                                           : Field::unreadable,
+            .size = sizeof(std::uint32_t),
+            .text = "ct"};
 }
 
 Loaded load_payload(const Attributes& data) {
@@ -96,6 +114,13 @@ Loaded load_payload(const Attributes& data) {
         if (offset == std::uint32_t{offsetof(iphdr, daddr)}) {
             return {.field = Field::destination, .size = size};
         }
+        if (offset == std::uint32_t{offsetof(iphdr, protocol)} && size == 1) {
+            return {.field = Field::protocol, .size = size};
+        }
+    }
+    constexpr std::uint32_t destination_port = 2;  // of TCP, UDP, SCTP
+    if (base == std::uint32_t{NFT_PAYLOAD_TRANSPORT_HEADER} && offset == destination_port && size == 2) {
+        return {.field = Field::port, .size = size};
     }
     return {.field = Field::other, .text = "payload"};
 }
@@ -104,8 +129,7 @@ Condition compare_address(const Loaded& loaded, std::uint32_t operation, Bytes v
     const auto address = address_of(value);
     Condition condition{.field = loaded.field};
     if (operation == NFT_CMP_GTE || operation == NFT_CMP_LTE) {
-        condition.addresses.push_back(operation == NFT_CMP_GTE ? AddressRange{address, ~std::uint32_t{0}}
-                                                               : AddressRange{0, address});
+        condition.ranges.push_back(operation == NFT_CMP_GTE ? Range{address, ~std::uint32_t{0}} : Range{0, address});
         return condition;
     }
     const auto bytes = ~std::uint32_t{0} << (8 * (address_size - loaded.size));
@@ -116,8 +140,27 @@ Condition compare_address(const Loaded& loaded, std::uint32_t operation, Bytes v
         return {.field = Field::unreadable, .text = "ip"};
     }
     condition.sense = operation == NFT_CMP_NEQ ? Sense::is_not : Sense::is;
-    condition.addresses.push_back(AddressRange::of(prefix));
+    condition.ranges.push_back(Range::of(prefix));
     return condition;
+}
+
+Condition compare_number(const Loaded& loaded, std::uint32_t operation, Bytes value) {
+    if (loaded.mask || (operation != NFT_CMP_EQ && operation != NFT_CMP_NEQ)) {
+        return {.field = Field::other, .text = loaded.field == Field::port ? "th dport" : "meta l4proto"};
+    }
+    const auto number = number_of(value);
+    return {.field = loaded.field,
+            .sense = operation == NFT_CMP_NEQ ? Sense::is_not : Sense::is,
+            .ranges = {{number, number}}};
+}
+
+// "ct status & dnat != 0".
+Condition compare_status(const Loaded& loaded, std::uint32_t operation, Bytes value) {
+    constexpr std::uint32_t nat = IPS_SRC_NAT | IPS_DST_NAT;
+    if (!loaded.mask || (*loaded.mask & ~nat) != 0 || host_word(value) != 0) {
+        return {.field = Field::unreadable, .text = "ct status"};
+    }
+    return {.field = Field::translated, .sense = operation == NFT_CMP_NEQ ? Sense::is : Sense::is_not};
 }
 
 // "& mask != 0": any of them. "& mask == 0": none of them.
@@ -139,8 +182,13 @@ Condition compare(const Loaded& loaded, std::uint32_t operation, Bytes value) {
         case Field::source:
         case Field::destination:
             return compare_address(loaded, operation, value);
+        case Field::protocol:
+        case Field::port:
+            return compare_number(loaded, operation, value);
         case Field::state:
             return compare_states(loaded, operation, value);
+        case Field::translated:
+            return compare_status(loaded, operation, value);
         case Field::in_interface:
         case Field::out_interface: {
             const auto name =
@@ -156,11 +204,7 @@ Condition compare(const Loaded& loaded, std::uint32_t operation, Bytes value) {
         case Field::unreadable:
             break;
     }
-    const bool protocol = loaded.text == l4_protocol && !value.empty();
-    return {.field = loaded.field,
-            .sense = sense,
-            .text = protocol ? fmt::format("{} {}", l4_protocol, protocol_name(std::to_integer<unsigned>(value[0])))
-                             : loaded.text};
+    return {.field = loaded.field, .text = loaded.text};
 }
 
 Act act_of(std::uint32_t code) {
@@ -222,9 +266,7 @@ public:
         } else if (name == "payload" && data.has(NFTA_PAYLOAD_DREG)) {
             load(data.network_u32(NFTA_PAYLOAD_DREG), load_payload(data));
         } else if (name == "ct" && data.has(NFTA_CT_DREG)) {
-            const bool state = data.network_u32(NFTA_CT_KEY) == std::uint32_t{NFT_CT_STATE};
-            load(data.network_u32(NFTA_CT_DREG),
-                 {.field = state ? Field::state : Field::unreadable, .size = sizeof(std::uint32_t), .text = "ct"});
+            load(data.network_u32(NFTA_CT_DREG), load_tracking(data));
         } else if (name == "bitwise") {
             mask(data);
         } else if (name == "cmp") {
@@ -247,11 +289,10 @@ private:
         } else if (name == "reject") {
             set({Act::reject, reject_text(data)});
         } else if (name == "match") {
-            if (auto condition =
-                    xt_match(data.string(NFTA_MATCH_NAME).value_or(""), data.network_u32(NFTA_MATCH_REV).value_or(0),
-                             data.bytes(NFTA_MATCH_INFO).value_or(Bytes()))) {
-                add(std::move(*condition));
-            }
+            std::ranges::move(
+                xt_match(data.string(NFTA_MATCH_NAME).value_or(""), data.network_u32(NFTA_MATCH_REV).value_or(0),
+                         data.bytes(NFTA_MATCH_INFO).value_or(Bytes())),
+                std::back_inserter(rule.conditions));
         } else if (name == "target") {
             set(xt_target(data.string(NFTA_TARGET_NAME).value_or(""), data.bytes(NFTA_TARGET_INFO).value_or(Bytes())));
         } else if (name == "queue") {
@@ -280,21 +321,24 @@ private:
         if (bytes.empty()) {
             result.field = Field::unreadable;
         } else {
-            result.mask = result.field == Field::state ? host_word(bytes) : address_of(bytes);
+            const bool tracked = result.field == Field::state || result.field == Field::translated;
+            result.mask = tracked ? host_word(bytes) : address_of(bytes);
         }
         load(data.network_u32(NFTA_BITWISE_DREG), std::move(result));
     }
     void compare_range(const Attributes& data) {
         const auto from = loaded(data.network_u32(NFTA_RANGE_SREG));
-        if (from.field != Field::source && from.field != Field::destination) {
+        const bool number =
+            from.field == Field::source || from.field == Field::destination || from.field == Field::port;
+        if (!number || from.mask) {
             add({.field = from.field == Field::other ? Field::other : Field::unreadable, .text = from.text});
             return;
         }
         const bool inverted = data.network_u32(NFTA_RANGE_OP) == std::uint32_t{NFT_RANGE_NEQ};
         add({.field = from.field,
              .sense = inverted ? Sense::is_not : Sense::is,
-             .addresses = {
-                 {address_of(value_of(data, NFTA_RANGE_FROM_DATA)), address_of(value_of(data, NFTA_RANGE_TO_DATA))}}});
+             .ranges = {
+                 {number_of(value_of(data, NFTA_RANGE_FROM_DATA)), number_of(value_of(data, NFTA_RANGE_TO_DATA))}}});
     }
     void look_up(const Attributes& data) {
         const auto from = loaded(data.network_u32(NFTA_LOOKUP_SREG));

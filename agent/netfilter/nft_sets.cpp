@@ -10,7 +10,28 @@
 namespace podlane::netfilter::nft {
 namespace {
 
-constexpr std::size_t word_size = 4;
+std::size_t size_of(Field field) {
+    switch (field) {
+        case Field::in_interface:
+        case Field::out_interface:
+            return IFNAMSIZ;
+        case Field::protocol:
+            return sizeof(std::uint8_t);
+        case Field::port:
+            return sizeof(std::uint16_t);
+        default:
+            return sizeof(std::uint32_t);
+    }
+}
+
+// In network byte order.
+std::uint32_t number_of(const Element& element) {
+    std::uint32_t number = 0;
+    for (std::size_t i = 0; i < std::min(element.key.size(), sizeof(number)); ++i) {
+        number = number << 8U | std::to_integer<std::uint32_t>(element.key[i]);
+    }
+    return number;
+}
 
 std::uint32_t host_word(const Element& element) {
     std::uint32_t word = 0;
@@ -20,30 +41,27 @@ std::uint32_t host_word(const Element& element) {
 
 // A key of several fields together has another size.
 bool has_key_of(const Element& element, Field field) {
-    const bool interface = field == Field::in_interface || field == Field::out_interface;
-    return element.key.size() == (interface ? std::size_t{IFNAMSIZ} : word_size);
+    return element.key.size() == size_of(field);
 }
 
-// Adds what one element holds of addresses: alone, or up to the end that follows it in a set of intervals.
+// Adds what one element holds of numbers: alone, or up to the end that follows it in a set of intervals.
 struct Intervals {
     explicit Intervals(const std::vector<Element>& elements) : sorted(elements) {
         const auto rank = [](const Element& element) {
-            return std::pair(Ipv4Address::from_wire(host_word(element)).host(), element.kind == Element::Kind::value);
+            return std::pair(number_of(element), element.kind == Element::Kind::value);
         };
         std::ranges::sort(sorted, {}, rank);
         has_ends = std::ranges::any_of(
             sorted, [](const Element& element) { return element.kind == Element::Kind::end_of_interval; });
     }
-    [[nodiscard]] AddressRange range_of(std::size_t index) const {
-        const auto first = address(index);
+    [[nodiscard]] Range range_of(std::size_t index) const {
+        const auto first = number(index);
         if (!has_ends) {
             return {first, first};
         }
-        return {first, index + 1 < sorted.size() ? address(index + 1) - 1 : ~std::uint32_t{0}};
+        return {first, index + 1 < sorted.size() ? number(index + 1) - 1 : ~std::uint32_t{0}};
     }
-    [[nodiscard]] std::uint32_t address(std::size_t index) const {
-        return Ipv4Address::from_wire(host_word(sorted[index])).host();
-    }
+    [[nodiscard]] std::uint32_t number(std::size_t index) const { return number_of(sorted[index]); }
 
     std::vector<Element> sorted;
     bool has_ends = false;
@@ -58,8 +76,8 @@ void add_value(Condition& condition, const Element& element) {
     condition.interfaces.push_back({.text = std::string(text, strnlen(text, element.key.size()))});
 }
 
-bool is_address(Field field) {
-    return field == Field::source || field == Field::destination;
+bool is_number(Field field) {
+    return field == Field::source || field == Field::destination || field == Field::protocol || field == Field::port;
 }
 
 Condition unreadable(const Lookup& lookup) {
@@ -72,12 +90,13 @@ Condition unreadable(const Lookup& lookup) {
 Condition condition_of(const Lookup& lookup, const std::vector<Element>& elements) {
     const bool legible =
         lookup.field != Field::other && lookup.field != Field::unreadable && lookup.field != Field::family &&
+        lookup.field != Field::translated &&
         std::ranges::all_of(elements, [&](const Element& one) { return has_key_of(one, lookup.field); });
     if (!legible) {
         return unreadable(lookup);
     }
     Condition condition{.field = lookup.field, .sense = lookup.sense};
-    if (!is_address(lookup.field)) {
+    if (!is_number(lookup.field)) {
         for (const auto& element : elements) {
             add_value(condition, element);
         }
@@ -86,7 +105,7 @@ Condition condition_of(const Lookup& lookup, const std::vector<Element>& element
     const Intervals intervals(elements);
     for (std::size_t i = 0; i < intervals.sorted.size(); ++i) {
         if (intervals.sorted[i].kind == Element::Kind::value) {
-            condition.addresses.push_back(intervals.range_of(i));
+            condition.ranges.push_back(intervals.range_of(i));
         }
     }
     return condition;
@@ -108,8 +127,8 @@ std::vector<Rule> rules_of(const Rule& rule, const Lookup& lookup, const std::ve
             continue;
         }
         auto condition = condition_of(lookup, {element});
-        if (is_address(condition.field)) {
-            condition.addresses = {intervals.range_of(i)};
+        if (is_number(condition.field)) {
+            condition.ranges = {intervals.range_of(i)};
         }
         add(std::move(condition), element);
     }

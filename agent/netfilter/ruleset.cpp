@@ -2,7 +2,9 @@
 #include "agent/netfilter/ruleset.h"
 
 #include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_multiport.h>
 #include <linux/netfilter/xt_state.h>
+#include <linux/netfilter/xt_tcpudp.h>
 #include <linux/netfilter_ipv4/ipt_REJECT.h>
 
 #include <algorithm>
@@ -25,10 +27,16 @@ std::string lower(std::string_view text) {
     return result;
 }
 
-std::string text_of(const AddressRange& range) {
+std::string text_of(const Range& range) {
     const auto prefix = range.prefix();
     return prefix ? prefix->to_string()
                   : fmt::format("{}-{}", Ipv4Address::from_host(range.first), Ipv4Address::from_host(range.last));
+}
+
+std::string number_text(const Range& range, Dialect dialect) {
+    return range.first == range.last
+               ? std::to_string(range.first)
+               : fmt::format("{}{}{}", range.first, dialect == Dialect::nft ? '-' : ':', range.last);
 }
 
 // The values of a condition, with commas between.
@@ -40,7 +48,11 @@ std::string values_of(const Condition& condition, Dialect dialect) {
         words.push_back(
             fmt::format("{0}{1}{2}{0}", quote, name.text, name.match == InterfaceName::Match::prefix ? wildcard : ""));
     }
-    std::ranges::transform(condition.addresses, std::back_inserter(words), text_of);
+    for (const auto& range : condition.ranges) {
+        words.push_back(condition.field == Field::protocol ? protocol_name(range.first)
+                        : condition.field == Field::port   ? number_text(range, dialect)
+                                                           : text_of(range));
+    }
     for (const auto& [bit, name] : state_names) {
         if ((condition.states & bit) != 0) {
             words.push_back(dialect == Dialect::nft ? lower(name) : std::string(name));
@@ -62,16 +74,20 @@ std::string iptables_text(const Condition& condition) {
             return fmt::format("{}-s {}", no, values);
         case Field::destination:
             return fmt::format("{}-d {}", no, values);
+        case Field::protocol:
+            return fmt::format("{}-p {}", no, values);
+        case Field::port:
+            return fmt::format("{}--dport{} {}", no, condition.ranges.size() > 1 ? "s" : "", values);
         case Field::state:
             return fmt::format("-m conntrack {}--ctstate {}", no, values);
+        case Field::translated:
+            return fmt::format("-m conntrack {}--ctstatus SNAT,DNAT", no);
         case Field::family:
         case Field::other:
         case Field::unreadable:
             break;
     }
-    constexpr std::string_view l4_protocol = "meta l4proto ";
-    const bool protocol = condition.text.starts_with(l4_protocol);
-    return protocol ? fmt::format("{}-p {}", no, condition.text.substr(l4_protocol.size())) : no + condition.text;
+    return no + condition.text;
 }
 
 int iptables_rank(Field field) {
@@ -92,8 +108,14 @@ std::string nft_text(const Condition& condition) {
             return fmt::format("ip saddr {}{}", no, values);
         case Field::destination:
             return fmt::format("ip daddr {}{}", no, values);
+        case Field::protocol:
+            return fmt::format("meta l4proto {}{}", no, values);
+        case Field::port:
+            return fmt::format("th dport {}{}", no, values);
         case Field::state:
             return fmt::format("ct state {}{}", no, values);
+        case Field::translated:
+            return fmt::format("ct status {}{{ snat, dnat }}", no);
         case Field::family:
         case Field::other:
         case Field::unreadable:
@@ -159,7 +181,7 @@ std::uint32_t states_of(unsigned mask) {
     return mask & (state_invalid | state_established | state_related | state_new);
 }
 
-std::optional<Condition> conntrack_match(unsigned revision, std::span<const std::byte> bytes) {
+Condition conntrack_match(unsigned revision, std::span<const std::byte> bytes) {
     // Revision 3 differs behind these fields only.
     const auto info = revision < 2 ? std::nullopt : read_info<xt_conntrack_mtinfo2>(bytes);
     if (!info || (info->match_flags & ~unsigned{XT_CONNTRACK_STATE_ALIAS}) != XT_CONNTRACK_STATE) {
@@ -170,18 +192,61 @@ std::optional<Condition> conntrack_match(unsigned revision, std::span<const std:
         .field = Field::state, .sense = inverted ? Sense::is_not : Sense::is, .states = states_of(info->state_mask)};
 }
 
+// Both begin with the ranges of source and destination ports; the inversions stand last.
+std::vector<Condition> port_match(std::string_view name, std::span<const std::byte> bytes) {
+    constexpr std::uint16_t highest = 0xffff;
+    constexpr unsigned invert_source = 1;
+    constexpr unsigned invert_destination = 2;
+    std::array<std::uint16_t, 4> ports{};
+    const bool tcp = name == "tcp";
+    const std::size_t size = tcp ? sizeof(xt_tcp) : sizeof(xt_udp);
+    if (bytes.size() < size) {
+        return {{.field = Field::unreadable, .text = fmt::format("-m {}", name)}};
+    }
+    std::memcpy(ports.data(), bytes.data(), sizeof(ports));
+    const auto inverted =
+        std::to_integer<unsigned>(bytes[tcp ? offsetof(xt_tcp, invflags) : offsetof(xt_udp, invflags)]);
+    const bool flags = tcp && (std::to_integer<unsigned>(bytes[offsetof(xt_tcp, flg_mask)]) != 0 ||
+                               std::to_integer<unsigned>(bytes[offsetof(xt_tcp, option)]) != 0);
+    std::vector<Condition> conditions;
+    if (ports[0] != 0 || ports[1] != highest || (inverted & invert_source) != 0 || flags) {
+        conditions.push_back({.field = Field::other, .text = flags ? "--tcp-flags" : "--sport"});
+    }
+    if (ports[2] != 0 || ports[3] != highest) {
+        conditions.push_back({.field = Field::port,
+                              .sense = (inverted & invert_destination) != 0 ? Sense::is_not : Sense::is,
+                              .ranges = {{ports[2], ports[3]}}});
+    }
+    return conditions;
+}
+
+Condition multiport_match(unsigned revision, std::span<const std::byte> bytes) {
+    const auto info = revision == 1 ? read_info<xt_multiport_v1>(bytes) : std::nullopt;
+    if (!info || info->flags != XT_MULTIPORT_DESTINATION) {
+        return {.field = Field::other, .text = "-m multiport"};
+    }
+    Condition condition{.field = Field::port, .sense = info->invert != 0 ? Sense::is_not : Sense::is};
+    const std::size_t count = std::min<std::size_t>(info->count, XT_MULTI_PORTS);
+    for (std::size_t i = 0; i < count; ++i) {
+        const bool range = info->pflags[i] != 0 && i + 1 < count;
+        condition.ranges.push_back({info->ports[i], info->ports[range ? i + 1 : i]});
+        i += range ? 1 : 0;
+    }
+    return condition;
+}
+
 }  // namespace
 
 bool InterfaceName::covers(std::string_view name) const {
     return match == Match::whole ? name == text : name.starts_with(text);
 }
 
-AddressRange AddressRange::of(const Ipv4Prefix& prefix) {
+Range Range::of(const Ipv4Prefix& prefix) {
     const auto first = prefix.address().host();
     return {first, first | ~prefix.mask_host()};
 }
 
-std::optional<Ipv4Prefix> AddressRange::prefix() const {
+std::optional<Ipv4Prefix> Range::prefix() const {
     const auto length = static_cast<unsigned>(std::countl_zero(first ^ last));
     const auto prefix = Ipv4Prefix::masked(Ipv4Address::from_host(first), length);
     return of(prefix) == *this ? std::optional(prefix) : std::nullopt;
@@ -220,25 +285,30 @@ std::string to_string(const Table& table, const Chain& chain, const Rule& rule) 
     return fmt::format("{}", fmt::join(words, " "));
 }
 
-std::optional<Condition> xt_match(std::string_view name, unsigned revision, std::span<const std::byte> info) {
+std::vector<Condition> xt_match(std::string_view name, unsigned revision, std::span<const std::byte> info) {
     constexpr auto narrowing = std::to_array<std::string_view>(
-        {"tcp",       "udp",     "sctp",      "icmp",     "icmp6",    "multiport", "limit", "hashlimit",
-         "connlimit", "recent",  "statistic", "addrtype", "pkttype",  "length",    "ttl",   "time",
-         "string",    "physdev", "owner",     "mac",      "rpfilter", "tos"});
+        {"sctp", "icmp", "icmp6", "limit", "hashlimit", "connlimit", "recent", "statistic", "addrtype", "pkttype",
+         "length", "ttl", "time", "string", "physdev", "owner", "mac", "rpfilter", "tos"});
     if (name == "comment") {
-        return std::nullopt;
+        return {};
     }
     if (name == "conntrack") {
-        return conntrack_match(revision, info);
+        return {conntrack_match(revision, info)};
     }
     if (name == "state") {
         const auto state = read_info<xt_state_info>(info);
-        return Condition{.field = state ? Field::state : Field::unreadable,
-                         .states = state ? states_of(state->statemask) : 0,
-                         .text = "-m state"};
+        return {{.field = state ? Field::state : Field::unreadable,
+                 .states = state ? states_of(state->statemask) : 0,
+                 .text = "-m state"}};
+    }
+    if (name == "tcp" || name == "udp") {
+        return port_match(name, info);
+    }
+    if (name == "multiport") {
+        return {multiport_match(revision, info)};
     }
     const bool known = std::ranges::find(narrowing, name) != narrowing.end();
-    return Condition{.field = known ? Field::other : Field::unreadable, .text = fmt::format("-m {}", name)};
+    return {{.field = known ? Field::other : Field::unreadable, .text = fmt::format("-m {}", name)}};
 }
 
 std::string protocol_name(unsigned number) {

@@ -23,9 +23,12 @@ enum class Field : std::uint8_t {
     out_interface,
     source,
     destination,
-    family,      // of an inet table: IPv4 or not
+    family,  // of an inet table: IPv4 or not
+    protocol,
+    port,        // the destination's
     state,       // connection tracking's
-    other,       // holds for some packets of every kind: protocol, port, rate, ...
+    translated,  // connection tracking's: address translation has touched it
+    other,       // holds for some packets of every kind: rate, length, ...
     unreadable,  // nothing is known of it: marks, sets, modules that podlane does not read
 };
 
@@ -37,15 +40,15 @@ struct InterfaceName {
     bool operator==(const InterfaceName&) const = default;
 };
 
-// Host byte order, both ends included.
-struct AddressRange {
+// Of addresses or numbers; host byte order, both ends included.
+struct Range {
     std::uint32_t first = 0;
     std::uint32_t last = 0;
 
-    [[nodiscard]] static AddressRange of(const Ipv4Prefix& prefix);
+    [[nodiscard]] static Range of(const Ipv4Prefix& prefix);
     // Nothing unless it is exactly one prefix.
     [[nodiscard]] std::optional<Ipv4Prefix> prefix() const;
-    bool operator==(const AddressRange&) const = default;
+    bool operator==(const Range&) const = default;
 };
 
 // Bits of Condition::states, ctinfo's as nf_tables and xt_conntrack count them.
@@ -61,9 +64,9 @@ struct Condition {
     Field field = Field::unreadable;
     Sense sense = Sense::is;
     std::vector<InterfaceName> interfaces{};  // in_interface, out_interface
-    std::vector<AddressRange> addresses{};    // source, destination
+    std::vector<Range> ranges{};              // source, destination, protocol, port
     std::uint32_t states = 0;                 // state
-    std::string text{};                       // other, unreadable: "-p tcp", "meta mark"
+    std::string text{};                       // other, unreadable: "-m limit", "meta mark"
 
     bool operator==(const Condition&) const = default;
 };
@@ -119,9 +122,9 @@ struct Table {
 [[nodiscard]] std::string to_string(const Table& table, const Chain& chain, const Rule& rule);
 
 // Shared by both readers.
-// Of a match module of xtables; nothing for what tells nothing (a comment).
-[[nodiscard]] std::optional<Condition> xt_match(std::string_view name, unsigned revision,
-                                                std::span<const std::byte> info);
+// Of a match module of xtables: none for what tells nothing (a comment).
+[[nodiscard]] std::vector<Condition> xt_match(std::string_view name, unsigned revision,
+                                              std::span<const std::byte> info);
 // What a target module of xtables does; `info` is read for REJECT.
 struct Target {
     Act act = Act::proceed;
