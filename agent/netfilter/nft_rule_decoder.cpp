@@ -160,7 +160,11 @@ Condition compare_status(const Loaded& loaded, std::uint32_t operation, Bytes va
     if (!loaded.mask || (*loaded.mask & ~nat) != 0 || host_word(value) != 0) {
         return {.field = Field::unreadable, .text = "ct status"};
     }
-    return {.field = Field::translated, .sense = operation == NFT_CMP_NEQ ? Sense::is : Sense::is_not};
+    return {.field = Field::translated,
+            .sense = operation == NFT_CMP_NEQ ? Sense::is : Sense::is_not,
+            .text = *loaded.mask == IPS_DST_NAT   ? "dnat"
+                    : *loaded.mask == IPS_SRC_NAT ? "snat"
+                                                  : "snat,dnat"};
 }
 
 // "& mask != 0": any of them. "& mask == 0": none of them.
@@ -270,8 +274,7 @@ public:
         } else if (name == "bitwise") {
             mask(data);
         } else if (name == "cmp") {
-            add(compare(loaded(data.network_u32(NFTA_CMP_SREG)), data.network_u32(NFTA_CMP_OP).value_or(0),
-                        value_of(data, NFTA_CMP_DATA)));
+            compare_with(data);
         } else if (name == "range") {
             compare_range(data);
         } else if (name == "lookup") {
@@ -325,6 +328,20 @@ private:
             result.mask = tracked ? host_word(bytes) : address_of(bytes);
         }
         load(data.network_u32(NFTA_BITWISE_DREG), std::move(result));
+    }
+    // What nft writes as a range comes as ">= first" and "<= last".
+    void compare_with(const Attributes& data) {
+        const auto operation = data.network_u32(NFTA_CMP_OP).value_or(0);
+        auto condition = compare(loaded(data.network_u32(NFTA_CMP_SREG)), operation, value_of(data, NFTA_CMP_DATA));
+        auto& conditions = decoded_.rule.conditions;
+        const bool ends_range = operation == NFT_CMP_LTE && !conditions.empty() && condition.ranges.size() == 1 &&
+                                conditions.back().field == condition.field && conditions.back().ranges.size() == 1 &&
+                                conditions.back().ranges.front().last == ~std::uint32_t{0};
+        if (ends_range) {
+            conditions.back().ranges.front().last = condition.ranges.front().last;
+        } else {
+            add(std::move(condition));
+        }
     }
     void compare_range(const Attributes& data) {
         const auto from = loaded(data.network_u32(NFTA_RANGE_SREG));

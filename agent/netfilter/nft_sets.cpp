@@ -97,7 +97,10 @@ Condition condition_of(const Lookup& lookup, const std::vector<Element>& element
     }
     Condition condition{.field = lookup.field, .sense = lookup.sense};
     if (!is_number(lookup.field)) {
-        for (const auto& element : elements) {
+        // The kernel hashes them: in an order that stays.
+        auto sorted = elements;
+        std::ranges::sort(sorted, {}, &Element::key);
+        for (const auto& element : sorted) {
             add_value(condition, element);
         }
         return condition;

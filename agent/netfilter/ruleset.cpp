@@ -81,7 +81,7 @@ std::string iptables_text(const Condition& condition) {
         case Field::state:
             return fmt::format("-m conntrack {}--ctstate {}", no, values);
         case Field::translated:
-            return fmt::format("-m conntrack {}--ctstatus SNAT,DNAT", no);
+            return fmt::format("-m conntrack {}--ctstatus {}", no, condition.text);
         case Field::family:
         case Field::other:
         case Field::unreadable:
@@ -115,8 +115,9 @@ std::string nft_text(const Condition& condition) {
         case Field::state:
             return fmt::format("ct state {}{}", no, values);
         case Field::translated:
-            return fmt::format("ct status {}{{ snat, dnat }}", no);
+            return fmt::format("ct status {}{}", no, condition.text);
         case Field::family:
+            return fmt::format("meta nfproto {}", condition.sense == Sense::is ? "ipv4" : "ipv6");
         case Field::other:
         case Field::unreadable:
             break;

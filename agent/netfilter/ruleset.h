@@ -66,7 +66,7 @@ struct Condition {
     std::vector<InterfaceName> interfaces{};  // in_interface, out_interface
     std::vector<Range> ranges{};              // source, destination, protocol, port
     std::uint32_t states = 0;                 // state
-    std::string text{};                       // other, unreadable: "-m limit", "meta mark"
+    std::string text{};                       // translated: which way; other, unreadable: "-m limit"
 
     bool operator==(const Condition&) const = default;
 };
