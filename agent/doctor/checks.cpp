@@ -26,4 +26,12 @@ std::vector<Finding> check_all(const Facts& facts) {
     return findings;
 }
 
+std::vector<Finding> check_status(const Facts& facts) {
+    auto findings = check_firewall(facts);
+    auto paths = check_reverse_paths(facts);
+    std::ranges::move(paths, std::back_inserter(findings));
+    std::erase_if(findings, [](const Finding& finding) { return finding.severity != Severity::problem; });
+    return findings;
+}
+
 }  // namespace podlane::doctor

@@ -27,6 +27,9 @@ namespace podlane::doctor {
 // All of them, problems first, and what could not be looked at.
 [[nodiscard]] std::vector<Finding> check_all(const Facts& facts);
 
+// Problems that an agent tells of, by what Watch sees; no warnings and notes.
+[[nodiscard]] std::vector<Finding> check_status(const Facts& facts);
+
 // The cluster IPs that kube-proxy's rules of iptables serve, and the cluster CIDRs by which they tell pods.
 struct KubeProxyRules {
     std::vector<Ipv4Prefix> cluster_cidrs{};

@@ -53,22 +53,9 @@ class Collector {
 public:
     Collector(netlink::Socket& socket, const Config& config) : socket_(socket) { facts_.config = config; }
 
-    Facts run(Probing probing) {
-        take(netlink::list_links(socket_), links_);
-        ifaddrmsg header{};
-        header.ifa_family = AF_INET;
-        take(socket_.dump(netlink::Message(RTM_GETADDR, 0, header, "list addresses"), &decode_global_address),
-             addresses_);
-        take(netlink::list_routes(socket_, {.protocol = 0, .table = RT_TABLE_MAIN, .oif = 0}), routes_);
-        find_underlay();
+    Facts everything(Probing probing) {
         read_tables();
-        const auto pods = read_pods();
-        std::ranges::copy_if(pods, std::back_inserter(facts_.veth_pods),
-                             [](const Endpoint& pod) { return pod.link == "veth"; });
-        for (const auto& settings : facts_.config.macvlan) {
-            facts_.macvlans.push_back(macvlan_facts(settings, pods));
-        }
-        look_at_reverse_paths();
+        read_network(read_pods());
         look_into_pods();
         facts_.dhcp_clients = find_dhcp_clients(facts_.macvlans);
         if (probing == Probing::on) {
@@ -76,8 +63,28 @@ public:
         }
         return std::move(facts_);
     }
+    Facts without_tables(std::vector<Endpoint> pods) {
+        read_network(std::move(pods));
+        return std::move(facts_);
+    }
 
 private:
+    void read_network(std::vector<Endpoint> pods) {
+        take(netlink::list_links(socket_), links_);
+        ifaddrmsg header{};
+        header.ifa_family = AF_INET;
+        take(socket_.dump(netlink::Message(RTM_GETADDR, 0, header, "list addresses"), &decode_global_address),
+             addresses_);
+        take(netlink::list_routes(socket_, {.protocol = 0, .table = RT_TABLE_MAIN, .oif = 0}), routes_);
+        find_underlay();
+        for (const auto& settings : facts_.config.macvlan) {
+            facts_.macvlans.push_back(macvlan_facts(settings, pods));
+        }
+        look_at_reverse_paths();
+        std::erase_if(pods, [](const Endpoint& pod) { return pod.link != "veth"; });
+        facts_.veth_pods = std::move(pods);
+    }
+
     template <typename T>
     void take(Result<std::vector<T>> result, std::vector<T>& into) {
         if (result) {
@@ -319,7 +326,44 @@ Facts collect(const Config& config, Probing probing) {
     if (!socket) {
         return {.config = config, .gaps = {socket.error().message}};
     }
-    return Collector(*socket, config).run(probing);
+    return Collector(*socket, config).everything(probing);
+}
+
+Result<Watch> Watch::open(Config config) {
+    auto route = netlink::Socket::open();
+    if (!route) {
+        return std::unexpected(route.error());
+    }
+    auto filter = netlink::Socket::open(NETLINK_NETFILTER);
+    return Watch(std::move(config), std::move(*route), filter ? std::optional(std::move(*filter)) : std::nullopt);
+}
+
+Result<std::vector<netfilter::Table>> Watch::tables() {
+    auto tables = netfilter::read_legacy_tables(netfilter::Tables::filtering);
+    if (!tables || !filter_) {
+        return tables;
+    }
+    const auto generation = netfilter::nft_generation(*filter_);
+    if (!generation || generation != generation_) {
+        auto read = netfilter::read_nft_tables(*filter_, netfilter::Tables::filtering);
+        if (!read) {
+            return read;
+        }
+        nft_tables_ = std::move(*read);
+        generation_ = generation;
+    }
+    tables->insert(tables->end(), nft_tables_.begin(), nft_tables_.end());
+    return tables;
+}
+
+Facts Watch::look(std::vector<Endpoint> pods) {
+    auto facts = Collector(route_, config_).without_tables(std::move(pods));
+    if (auto read = tables()) {
+        facts.tables = std::move(*read);
+    } else {
+        facts.gaps.push_back(read.error().message);
+    }
+    return facts;
 }
 
 }  // namespace podlane::doctor

@@ -18,11 +18,11 @@ struct Free {
 using Handle = std::unique_ptr<xtc_handle, Free>;
 
 // Asking the kernel for a table makes it.
-std::vector<std::string> present_tables() {
+std::vector<std::string> present_tables(Tables wanted) {
     std::vector<std::string> names;
     std::ifstream file("/proc/thread-self/net/ip_tables_names");
     for (std::string name; std::getline(file, name);) {
-        if (name == "filter" || name == "nat") {
+        if (name == "filter" || (name == "nat" && wanted == Tables::all)) {
             names.push_back(name);
         }
     }
@@ -134,9 +134,9 @@ Chain read_chain(const char* name, xtc_handle* table) {
 
 }  // namespace
 
-Result<std::vector<Table>> read_legacy_tables() {
+Result<std::vector<Table>> read_legacy_tables(Tables wanted) {
     std::vector<Table> tables;
-    for (const auto& name : present_tables()) {
+    for (const auto& name : present_tables(wanted)) {
         const Handle handle(iptc_init(name.c_str()));
         if (!handle) {
             const int code = errno;

@@ -64,7 +64,7 @@ using SetName = std::tuple<std::uint8_t, std::string, std::string>;
 // One reading of everything; EINTR when it changed meanwhile.
 class Reader {
 public:
-    explicit Reader(netlink::Socket& socket) : socket_(socket) {}
+    Reader(netlink::Socket& socket, Tables wanted) : socket_(socket), wanted_(wanted) {}
 
     Result<std::vector<Table>> read() {
         auto chains =
@@ -77,20 +77,43 @@ public:
                 table->chains.push_back(std::move(decoded.chain));
             }
         }
-        auto rules =
-            socket_.dump(request(NFT_MSG_GETRULE, NFPROTO_UNSPEC, "list the rules of nf_tables"), &nft::decode_rule);
-        if (!rules) {
-            return std::unexpected(rules.error());
+        std::vector<Message> requests;
+        if (wanted_ == Tables::all) {
+            requests.push_back(request(NFT_MSG_GETRULE, NFPROTO_UNSPEC, rules_label));
         }
-        for (auto& decoded : *rules) {
-            if (auto added = add(std::move(decoded)); !added) {
-                return std::unexpected(added.error());
+        for (const auto& [key, table] : tables_) {
+            if (wanted_ == Tables::filtering && may_refuse(table)) {
+                requests.push_back(request(NFT_MSG_GETRULE, key.first, rules_label));
+                requests.back().put_string(NFTA_RULE_TABLE, key.second);
+            }
+        }
+        for (auto& ask : requests) {
+            if (auto read = read_rules(std::move(ask)); !read) {
+                return std::unexpected(read.error());
             }
         }
         return finish();
     }
 
 private:
+    static constexpr const char* rules_label = "list the rules of nf_tables";
+
+    static bool may_refuse(const Table& table) {
+        return std::ranges::any_of(table.chains,
+                                   [](const Chain& chain) { return chain.base && chain.base->hook != Hook::other; });
+    }
+    Result<void> read_rules(Message ask) {
+        auto rules = socket_.dump(std::move(ask), &nft::decode_rule);
+        if (!rules) {
+            return std::unexpected(rules.error());
+        }
+        for (auto& decoded : *rules) {
+            if (auto added = add(std::move(decoded)); !added) {
+                return added;
+            }
+        }
+        return {};
+    }
     using Key = std::pair<std::uint8_t, std::string>;
 
     Table* table_of(std::uint8_t family, const std::string& name) {
@@ -179,6 +202,7 @@ private:
     }
 
     netlink::Socket& socket_;
+    Tables wanted_;
     std::map<Key, Table> tables_;
     std::map<SetName, std::uint64_t> numbers_;  // rules so far, by chain
     std::map<SetName, std::vector<nft::Element>> sets_;
@@ -187,9 +211,9 @@ private:
 
 }  // namespace
 
-Result<std::vector<Table>> read_nft_tables(netlink::Socket& socket) {
+Result<std::vector<Table>> read_nft_tables(netlink::Socket& socket, Tables wanted) {
     for (int attempt = 1;; ++attempt) {
-        auto tables = Reader(socket).read();
+        auto tables = Reader(socket, wanted).read();
         // EINVAL: a kernel without nf_tables.
         if (!tables && tables.error().code == EINVAL) {
             return std::vector<Table>();
@@ -200,6 +224,15 @@ Result<std::vector<Table>> read_nft_tables(netlink::Socket& socket) {
             return tables;
         }
     }
+}
+
+std::optional<std::uint32_t> nft_generation(netlink::Socket& socket) {
+    std::optional<std::uint32_t> generation;
+    Message ask = request(NFT_MSG_GETGEN, NFPROTO_UNSPEC, "read the generation of nf_tables");
+    const auto done = socket.query(std::span(&ask, 1), [&](std::size_t, const nlmsghdr& message) {
+        generation = Attributes(message, sizeof(nfgenmsg)).network_u32(NFTA_GEN_ID);
+    });
+    return done.front() ? generation : std::nullopt;
 }
 
 }  // namespace podlane::netfilter

@@ -16,12 +16,19 @@
 // table stays without it. Needs CAP_NET_ADMIN.
 namespace podlane::netfilter {
 
+enum class Tables : std::uint8_t {
+    all,
+    filtering,  // those that may refuse what comes in or goes through: without nat, which kube-proxy makes large
+};
+
 // Tables filter and nat of ip_tables, those that are there.
-[[nodiscard]] Result<std::vector<Table>> read_legacy_tables();
+[[nodiscard]] Result<std::vector<Table>> read_legacy_tables(Tables wanted = Tables::all);
 
 // Tables of the families ip and inet of nf_tables; none where the kernel has no nf_tables. `socket`: of
 // NETLINK_NETFILTER in that namespace. A table that changes meanwhile is read again, five times at the most.
-[[nodiscard]] Result<std::vector<Table>> read_nft_tables(netlink::Socket& socket);
+[[nodiscard]] Result<std::vector<Table>> read_nft_tables(netlink::Socket& socket, Tables wanted = Tables::all);
+// Changes whenever somebody changes anything of nf_tables in that namespace. Nothing: it cannot be told.
+[[nodiscard]] std::optional<std::uint32_t> nft_generation(netlink::Socket& socket);
 
 // Codec, for tests.
 namespace nft {

@@ -128,10 +128,16 @@ protected:
         EXPECT_THAT(found[0].at("what").get<std::string>(), HasSubstr(m1().address().to_string() + " to this host"));
         EXPECT_THAT(found[1].at("evidence"),
                     program + ", rule 1 of FORWARD: -A FORWARD -j REJECT --reject-with icmp-host-prohibited");
+        // The agent tells of it as well.
+        node(1).wait_for_status(5);
+        EXPECT_THAT(node(1).agentctl({"status"}).out,
+                    AllOf(HasSubstr("-A INPUT -j REJECT --reject-with icmp-host-prohibited"),
+                          HasSubstr(found[0].at("mend").get<std::string>())));
         for (const auto& finding : found) {
             EXPECT_EQ(finding.at("severity"), "problem");
             mend(finding);
         }
+        node(1).wait_ready();
         expect_nothing_wrong();
         expect_pods_reach_the_host_and_each_other();
         // Nobody else is let in by it.
