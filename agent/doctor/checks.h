@@ -34,8 +34,10 @@ namespace podlane::doctor {
 struct KubeProxyRules {
     std::vector<Ipv4Prefix> cluster_cidrs{};
     std::vector<Ipv4Address> cluster_ips{};
-    std::string example{};  // a rule with a cluster CIDR, or of a Service without one
-    bool services = false;  // there are Services with backends
+    std::string example{};                  // a rule with a cluster CIDR, or of a Service without one
+    bool services = false;                  // there are Services with backends
+    std::vector<Ipv4Prefix> served{};       // addresses of Services with backends
+    std::vector<Ipv4Prefix> masqueraded{};  // those that are so for every client: --masquerade-all, or external ones
 };
 [[nodiscard]] KubeProxyRules kube_proxy_rules(const std::vector<netfilter::Table>& tables);
 // The smallest network that holds the cluster IPs, a /24 at least, for where the configuration has no serviceCIDRs.

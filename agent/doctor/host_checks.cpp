@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include <fmt/ranges.h>
+
 #include "agent/doctor/checks.h"
 
 namespace podlane::doctor {
@@ -59,25 +61,33 @@ void check_shim(const Facts& facts, const MacvlanFacts& network, std::vector<Fin
     }
 }
 
+// The client of the master has a lease there, or asks for the next one.
 void check_moved(const Facts& facts, const MacvlanFacts& network, std::vector<Finding>& findings) {
-    if (network.settings.host_address == HostAddress::keep || !network.dynamic_length || !network.host_address) {
-        return;
-    }
     const auto& master = network.settings.master;
     const auto clients = clients_of(facts, master);
-    const auto address = fmt::format("{}/{}", *network.host_address, unsigned{*network.dynamic_length});
-    const auto lasting =
-        fmt::format("ip address change {} dev {} valid_lft forever preferred_lft forever", address, master);
-    findings.push_back(
-        {.id = "dhcp",
-         .what = fmt::format("the host's address on {} is a DHCP lease, and hostAddress: move takes it away: the "
-                             "client will put it back",
-                             master),
-         .evidence = clients.empty()
-                         ? fmt::format("{} on {} has a lifetime", address, master)
-                         : fmt::format("{} on {} has a lifetime; {}", address, master, describe(*clients.front())),
-         .mend = clients.empty() ? lasting + "  # once its DHCP client is stopped"
-                                 : fmt::format("{} && {}", stop_client(*clients.front()), lasting)});
+    const bool leased = network.dynamic_length && network.host_address;
+    if (network.settings.host_address == HostAddress::keep || (!leased && clients.empty())) {
+        return;
+    }
+    std::vector<std::string> seen;
+    std::vector<std::string> commands;
+    if (leased) {
+        const auto address = fmt::format("{}/{}", *network.host_address, unsigned{*network.dynamic_length});
+        seen.push_back(fmt::format("{} on {} has a lifetime", address, master));
+        commands.push_back(
+            fmt::format("ip address change {} dev {} valid_lft forever preferred_lft forever", address, master));
+    }
+    if (!clients.empty()) {
+        seen.push_back(describe(*clients.front()));
+        commands.insert(commands.begin(), stop_client(*clients.front()));
+    }
+    findings.push_back({.id = "dhcp",
+                        .what = fmt::format("hostAddress: move takes the host's address off {}, and a DHCP client puts "
+                                            "it back there",
+                                            master),
+                        .evidence = fmt::format("{}", fmt::join(seen, "; ")),
+                        .mend = fmt::format("{}{}", fmt::join(commands, " && "),
+                                            clients.empty() ? "  # once its DHCP client is stopped" : "")});
 }
 
 }  // namespace

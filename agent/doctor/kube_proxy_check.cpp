@@ -33,6 +33,27 @@ void add_once(std::vector<T>& list, const T& value) {
     }
 }
 
+void read_masquerade(const netfilter::Table& table, const netfilter::Chain& chain, const Rule& rule,
+                     KubeProxyRules& rules) {
+    const auto ip = prefix_of(rule, Field::destination, Sense::is);
+    const auto pods = prefix_of(rule, Field::source, Sense::is_not);
+    const bool any_source =
+        std::ranges::find(rule.conditions, Field::source, &Condition::field) == rule.conditions.end();
+    if (any_source && ip) {
+        add_once(rules.masqueraded, *ip);
+    }
+    if (!pods) {
+        return;
+    }
+    if (rules.cluster_cidrs.empty()) {
+        rules.example = netfilter::to_string(table, chain, rule);
+    }
+    add_once(rules.cluster_cidrs, *pods);
+    if (ip && ip->length() == 32) {
+        add_once(rules.cluster_ips, ip->address());
+    }
+}
+
 // kube-proxy 1.21 and before have the rule in KUBE-SERVICES, later ones in the Service's chain.
 void read_chain(const netfilter::Table& table, const netfilter::Chain& chain, KubeProxyRules& rules) {
     const bool service = chain.name.starts_with(service_chain);
@@ -41,18 +62,13 @@ void read_chain(const netfilter::Table& table, const netfilter::Chain& chain, Ku
     }
     rules.services = rules.services || (service && !chain.rules.empty());
     for (const auto& rule : chain.rules) {
-        const auto pods =
-            rule.target == mark_for_masquerade ? prefix_of(rule, Field::source, Sense::is_not) : std::nullopt;
-        if (!pods) {
-            continue;
+        if (rule.target.starts_with(service_chain)) {
+            if (const auto served = prefix_of(rule, Field::destination, Sense::is)) {
+                add_once(rules.served, *served);
+            }
         }
-        if (rules.cluster_cidrs.empty()) {
-            rules.example = netfilter::to_string(table, chain, rule);
-        }
-        add_once(rules.cluster_cidrs, *pods);
-        const auto ip = prefix_of(rule, Field::destination, Sense::is);
-        if (ip && ip->length() == 32) {
-            add_once(rules.cluster_ips, ip->address());
+        if (rule.target == mark_for_masquerade) {
+            read_masquerade(table, chain, rule, rules);
         }
     }
 }
@@ -96,7 +112,10 @@ std::optional<Ipv4Prefix> service_network(const KubeProxyRules& rules) {
 std::vector<Finding> check_kube_proxy(const Facts& facts) {
     const auto rules = kube_proxy_rules(facts.tables);
     const auto& pods = facts.config.cluster_cidrs;
-    if (!rules.services || pods.empty()) {
+    const bool masquerades_all = !rules.served.empty() && std::ranges::all_of(rules.served, [&](const Ipv4Prefix& one) {
+        return std::ranges::find(rules.masqueraded, one) != rules.masqueraded.end();
+    });
+    if (!rules.services || pods.empty() || masquerades_all) {
         return {};
     }
     if (rules.cluster_cidrs.empty()) {

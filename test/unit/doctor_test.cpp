@@ -329,6 +329,8 @@ TEST(DhcpCheck, LeaseThatIsMovedAway_IsNamed) {
     EXPECT_EQ(finding.mend,
               "kill 7 && ip address change 172.20.7.100/24 dev em2 valid_lft forever preferred_lft forever");
     facts.macvlans.front().dynamic_length.reset();
+    EXPECT_EQ(the_only(check_dhcp(facts)).mend, "kill 7");
+    facts.dhcp_clients.clear();
     EXPECT_THAT(check_dhcp(facts), IsEmpty());
 }
 
@@ -394,6 +396,18 @@ TEST(KubeProxyCheck, OtherCidrAndNone_AreNamed) {
               "-A KUBE-SERVICES ! -s 10.0.0.0/8 -d 10.32.0.10/32 -j KUBE-MARK-MASQ");
     facts.tables = {nat("KUBE-SERVICES", {})};
     EXPECT_THAT(the_only(check_kube_proxy(facts)).what, HasSubstr("without a cluster CIDR"));
+}
+
+// What is masqueraded for all comes back through the host, whoever asks.
+TEST(KubeProxyCheck, MasqueradeAll_NeedsNoCidr) {
+    const auto served = [](std::string_view ip) { return rule({to(ip)}, Act::jump, "KUBE-SVC-X"); };
+    const auto masqueraded = [](std::string_view ip) { return rule({to(ip)}, Act::jump, "KUBE-MARK-MASQ"); };
+    Facts facts;
+    facts.tables = {nat("KUBE-SERVICES", {masqueraded("10.32.0.10/32"), served("10.32.0.10/32"),
+                                          masqueraded("198.51.100.15/32"), served("198.51.100.15/32")})};
+    EXPECT_THAT(check_kube_proxy(facts), IsEmpty());
+    facts.tables.front().chains.front().rules.erase(facts.tables.front().chains.front().rules.begin());
+    EXPECT_THAT(check_kube_proxy(facts), SizeIs(1));
 }
 
 TEST(KubeProxyCheck, NetworkOfServices_HoldsAllClusterIps) {
