@@ -265,6 +265,9 @@ private:
     }
     void look_into(const MacvlanFacts& network, const Endpoint& pod) {
         const Fd target(::open(pod.netns.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!target.valid() && errno == ENOENT) {
+            return;  // the pod is gone, and its record goes with the agent's next look
+        }
         if (!target.valid()) {
             facts_.gaps.push_back(fmt::format("open {}: {}", pod.netns, std::strerror(errno)));
             return;

@@ -66,7 +66,7 @@ void add_veth(const Facts& facts, const Ipv4Prefix& pods, const Sender& sender, 
     traffic.push_back({.hook = Hook::input,
                        .in = device,
                        .source = sender.addresses,
-                       .destination = {},
+                       .destination = facts.underlay ? single(facts.underlay->address) : Ipv4Prefix(),
                        .what = fmt::format("{} to this host", sender.name),
                        .accept_source = pods});
     traffic.push_back({.hook = Hook::forward,
