@@ -11,6 +11,7 @@
 
 #include "agent/ctl/agent_commands.h"
 #include "agent/ctl/completion.h"
+#include "agent/ctl/doctor_command.h"
 #include "agent/ctl/map_commands.h"
 #include "agent/ctl/nat_commands.h"
 
@@ -36,6 +37,7 @@ public:
         add_agent_commands();
         add_map_commands();
         add_nat_commands();
+        add_doctor();
         add_completion();
     }
     CommandLine(const CommandLine&) = delete;
@@ -71,9 +73,9 @@ private:
 
     // Flags of the whole program, before or after the subcommand (fallthrough).
     void add_global_flags() {
-        app_.add_option("--run-dir", context_.run_dir, "directory of the agent's socket")
-            ->envname("PODLANE_RUN_DIR")
-            ->capture_default_str();
+        run_dir_ = app_.add_option("--run-dir", context_.run_dir, "directory of the agent's socket")
+                       ->envname("PODLANE_RUN_DIR")
+                       ->capture_default_str();
         app_.add_option("--bpffs", context_.bpffs, "directory of the pinned maps")
             ->envname("PODLANE_BPFFS")
             ->capture_default_str();
@@ -150,6 +152,22 @@ private:
         command(*nat, "stats", "translations by pod, ports by destination", [this] { return nat_stats(context_); });
     }
 
+    void add_doctor() {
+        CLI::App* doctor =
+            command(app_, "doctor", "what is wrong on this node, by what it shows, and what mends it", [this] {
+                if (run_dir_->count() > 0) {  // or the variable; otherwise the configuration says
+                    doctor_.run_dir = context_.run_dir.string();
+                }
+                return doctor_report(context_, doctor_);
+            });
+        doctor->footer(
+            "Works without an agent, and changes nothing. Exit status 0 nothing or notes, 5 something found.");
+        doctor->add_option("--config", doctor_.config, "the agent's configuration file")->type_name("FILE");
+        doctor->add_flag_callback(
+            "--probe", [this] { doctor_.probing = doctor::Probing::on; },
+            "ask the LANs of macvlan networks as well: puts ARP requests on them");
+    }
+
     void add_completion() {
         CLI::App* completion = group(app_, "completion", "a completion script for a shell");
         completion->require_subcommand(1);
@@ -166,6 +184,8 @@ private:
     std::string map_name_;
     std::string map_key_;
     Decoding decoding_ = Decoding::named;
+    CLI::Option* run_dir_ = nullptr;
+    DoctorOptions doctor_;
 };
 
 }  // namespace

@@ -200,7 +200,8 @@ MacvlanNetworks::Service MacvlanNetworks::service_of(const Endpoint& endpoint) c
     return served ? Service::served : Service::not_served;
 }
 
-void MacvlanNetworks::report(HealthBoard& health, const std::vector<Error>& errors) const {
+void MacvlanNetworks::report(HealthBoard& health, const std::vector<Error>& errors,
+                             const std::optional<Obstacle>& obstacle) const {
     if (!errors.empty()) {
         health.degraded("macvlan", errors.front().message, "compare `agentctl link list`");
         return;
@@ -223,6 +224,10 @@ void MacvlanNetworks::report(HealthBoard& health, const std::vector<Error>& erro
         summary += fmt::format("{}{}: {} {} on {}, {} pods", summary.empty() ? "" : "; ", network.name,
                                found == networks_.end() ? "no shim in this mode," : network.shim, *address,
                                network.master, found == networks_.end() ? 0 : found->pods.size());
+    }
+    if (obstacle) {
+        health.degraded("macvlan", obstacle->reason, obstacle->action);
+        return;
     }
     health.ok("macvlan", summary);
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -57,8 +58,13 @@ public:
     enum class Service { none_needed, served, not_served };
     [[nodiscard]] Service service_of(const Endpoint& endpoint) const;
 
+    // What keeps pods from being reached though all of podlane's is as it should be.
+    struct Obstacle {
+        std::string reason;
+        std::string action;
+    };
     // `errors`: of the last pass, about shims.
-    void report(HealthBoard& health, const std::vector<Error>& errors) const;
+    void report(HealthBoard& health, const std::vector<Error>& errors, const std::optional<Obstacle>& obstacle) const;
 
 private:
     [[nodiscard]] std::vector<ShimPod> pods_of(const MacvlanConfig& network, const EndpointStore& endpoints) const;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/config/config.h"
+#include "agent/doctor/collect.h"
 #include "agent/endpoints/endpoint_store.h"
 #include "agent/event_loop.h"
 #include "agent/netlink/monitor.h"
@@ -129,6 +130,8 @@ private:
     std::optional<std::vector<netlink::Link>> look_at_new_shims();
     void open_shims();
     void drop_gone_macvlan_pods();
+    // What of the host's, not podlane's, keeps macvlan pods from being reached (agent/doctor).
+    void look_for_obstacles();
     [[nodiscard]] Result<void> add_macvlan_endpoint(const Endpoint& endpoint);
     [[nodiscard]] static std::vector<WantedHook> shim_hooks(std::uint32_t ifindex, const std::string& device);
     // Once a second: a part of the table of translations.
@@ -180,6 +183,8 @@ private:
     std::map<std::uint32_t, nat_device> nat_devices_;
     MacvlanNetworks macvlans_;
     std::vector<Error> shim_errors_;  // of the last pass
+    std::optional<doctor::Watch> host_watch_;
+    std::optional<MacvlanNetworks::Obstacle> obstacle_;  // of the last audit
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
     PodSnatPolicy pod_snat_;

@@ -5,10 +5,29 @@
 #include <utility>
 #include <vector>
 
+#include "agent/doctor/checks.h"
 #include "agent/log.h"
 #include "agent/node/node_agent.h"
 
 namespace podlane {
+namespace {
+
+// What the doctor goes by.
+Config config_of(const NodeSettings& settings) {
+    Config config;
+    config.run_dir = settings.run_dir.string();
+    config.cluster_cidrs = settings.overlay.cluster_cidrs;
+    config.overlay.device = settings.overlay.device;
+    config.overlay.port = settings.overlay.port;
+    config.overlay.mode = settings.overlay.mode == PathMode::host_gw ? OverlayMode::host_gw
+                          : settings.overlay.mode == PathMode::vxlan ? OverlayMode::vxlan
+                                                                     : OverlayMode::automatic;
+    config.underlay.device = settings.underlay_device;
+    config.macvlan = settings.macvlans;
+    return config;
+}
+
+}  // namespace
 
 std::vector<WantedHook> NodeAgent::shim_hooks(std::uint32_t ifindex, const std::string& device) {
     return {{Hook::from_shim, ifindex, device}, {Hook::to_shim, ifindex, device}};
@@ -53,6 +72,33 @@ void NodeAgent::drop_gone_macvlan_pods() {
     for (const auto& id : macvlans_.drop_gone(endpoints_)) {
         log::info("endpoint {}: its network namespace is gone", id);
     }
+}
+
+void NodeAgent::look_for_obstacles() {
+    if (!macvlans_.configured()) {
+        return;
+    }
+    if (!host_watch_) {
+        auto opened = doctor::Watch::open(config_of(settings_));
+        if (!opened) {
+            log::warning("{}", opened.error().message);
+            return;
+        }
+        host_watch_ = std::move(*opened);
+    }
+    std::vector<Endpoint> pods;
+    for (const auto& [id, endpoint] : endpoints_.all()) {
+        pods.push_back(endpoint);
+    }
+    const auto findings = doctor::check_status(host_watch_->look(std::move(pods)));
+    obstacle_.reset();
+    if (!findings.empty()) {
+        const auto& first = findings.front();
+        const auto more =
+            findings.size() == 1 ? "" : fmt::format("; agentctl doctor names {} more", findings.size() - 1);
+        obstacle_ = {.reason = fmt::format("{} ({})", first.what, first.evidence), .action = first.mend + more};
+    }
+    macvlans_.report(health_, shim_errors_, obstacle_);
 }
 
 Result<void> NodeAgent::add_macvlan_endpoint(const Endpoint& endpoint) {

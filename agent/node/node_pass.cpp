@@ -75,6 +75,7 @@ void NodeAgent::audit() {
     }
     firewall_->reconcile(health_, repairs_);
     reconcile_hooks();
+    look_for_obstacles();
     health_.ok("repairs", repairs_.summary());
 }
 
@@ -115,7 +116,7 @@ void NodeAgent::pass() {
     reconcile_hooks();
     open_shims();
     report_pods();
-    macvlans_.report(health_, shim_errors_);
+    macvlans_.report(health_, shim_errors_, obstacle_);
     health_.ok("repairs", repairs_.summary());
     forwarding_ = true;
 }

@@ -279,6 +279,13 @@ TEST(AgentctlMapPinsTest, UnknownMap_IsExitStatus4AndListsTheOthers) {
     }
 }
 
+TEST(AgentctlDoctorTest, ConfigurationThatCannotBeRead_IsNamedAndNothingIsPrinted) {
+    const auto ran = agentctl({"doctor", "--config", "/nonexistent/podlane.yaml"});
+    EXPECT_EQ(ran.status, ExitStatus::error);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_NE(ran.err.find("/nonexistent/podlane.yaml"), std::string::npos) << ran.err;
+}
+
 struct UsageCase {
     std::vector<std::string> arguments;
     std::string message;
