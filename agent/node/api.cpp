@@ -155,6 +155,10 @@ Json macvlans_for_cni(const NodeAgent& agent) {
             network.service_cidrs.empty() ? agent.settings().overlay.snat.service_cidrs : network.service_cidrs;
         routes.insert(routes.end(), services.begin(), services.end());
         const auto host_address = agent.macvlans().host_address(network.name);
+        const auto node_address = agent.cluster().self()->internal_ip;
+        if (host_address && *host_address != node_address) {
+            routes.push_back(Ipv4Prefix::masked(node_address, 32));
+        }
         networks.push_back({{"name", network.name},
                             {"master", network.master},
                             {"mode", text_of(network.mode)},

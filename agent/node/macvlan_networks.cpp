@@ -84,7 +84,8 @@ bool MacvlanNetworks::forget(const std::string& endpoint_id) {
 }
 
 bool MacvlanNetworks::is_gone(const Endpoint& endpoint) {
-    if (endpoint.link != "macvlan" || endpoint.netns.empty()) {
+    // Numbers of processes are used again, and are others in another PID namespace.
+    if (endpoint.link != "macvlan" || endpoint.netns.empty() || endpoint.netns.starts_with("/proc/")) {
         return false;
     }
     if (is_there(endpoint.netns)) {

@@ -22,7 +22,7 @@ namespace podlane {
 //
 // A macvlan pod is gone when DEL says so, or when the path of its network namespace was there and is no more: nothing
 // on the host's side goes with it. A path that this agent never saw is no proof (an agent in a container may not see
-// the runtime's), unless the directory that it would be in is there.
+// the runtime's), unless the directory that it would be in is there; one in /proc proves nothing.
 class MacvlanNetworks {
 public:
     explicit MacvlanNetworks(std::vector<MacvlanConfig> settings) : settings_(std::move(settings)) {}

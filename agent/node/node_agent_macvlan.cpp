@@ -107,6 +107,9 @@ Result<void> NodeAgent::add_macvlan_endpoint(const Endpoint& endpoint) {
         return stored;
     }
     reconcile();
+    if (endpoints_.find(endpoint.id()) == nullptr) {
+        return fail("its network namespace {} is gone", endpoint.netns);
+    }
     if (macvlans_.service_of(endpoint) == MacvlanNetworks::Service::not_served) {
         [[maybe_unused]] const auto erased = endpoints_.erase(endpoint.id());
         reconcile();

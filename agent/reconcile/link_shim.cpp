@@ -13,6 +13,11 @@
 namespace podlane {
 namespace {
 
+// The kernel would take the device below it.
+bool is_macvlan(const netlink::Link& link) {
+    return link.kind == "macvlan" || link.kind == "macvtap";
+}
+
 std::string alias_of(const WantedShim& wanted) {
     return std::string(shim_alias) + wanted.network;
 }
@@ -78,13 +83,21 @@ private:
     }
 
     void refuse(const netlink::Link* actual) {
-        report_.shim_errors.push_back(
-            master_ == nullptr
-                ? fail("shim {}: its master {} is not there", wanted_.name, wanted_.master).error()
-                : fail("shim {}: a device of that name is there, but it is not podlane's ({}); remove it, or give the "
-                       "shim another name",
-                       wanted_.name, describe(*actual))
-                      .error());
+        if (master_ == nullptr) {
+            complain("its master {} is not there", wanted_.master);
+        } else if (is_macvlan(*master_)) {
+            complain("its master {} is a macvlan itself; the device that it is on can be the master", wanted_.master);
+        } else {
+            complain(
+                "a device of that name is there, but it is not podlane's ({}); remove it, or give the shim another "
+                "name",
+                describe(*actual));
+        }
+    }
+
+    template <typename... Arguments>
+    void complain(fmt::format_string<Arguments...> text, const Arguments&... arguments) {
+        report_.shim_errors.push_back(fail("shim {}: {}", wanted_.name, fmt::format(text, arguments...)).error());
     }
 
     bool execute(netlink::Message request) {
@@ -160,7 +173,7 @@ bool is_own_shim(const WantedShim& wanted, const netlink::Link& link) {
 }
 
 ShimPlan plan_shim(const WantedShim& wanted, const netlink::Link* actual, const netlink::Link* master) {
-    if (master == nullptr) {
+    if (master == nullptr || is_macvlan(*master)) {
         return {.action = ShimAction::refuse};
     }
     if (actual == nullptr) {

@@ -20,7 +20,7 @@ enum class ShimAction {
     create,    // not there
     change,    // there, and can be put right in place
     recreate,  // there, on another master or in another mode
-    refuse,    // a device of that name is there and is not podlane's, or the master is not there
+    refuse,    // a device of that name is there and is not podlane's, or the master is not there or a macvlan
 };
 
 struct ShimPlan {

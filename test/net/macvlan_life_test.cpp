@@ -130,6 +130,21 @@ TEST_P(MacvlanStart, DeviceOfThatNameThatIsSomebodyElses_IsLeftAlone) {
     expect_reach(pod.ns(), lan().host_address(1), "host-1", pod.address());
 }
 
+TEST_P(MacvlanStart, MasterThatIsAMacvlan_IsRefusedInWords) {
+    ip(node(1).ns(), fmt::format("link add mac0 link {} up type macvlan mode bridge", lan().device()));
+    set_macvlan(1, fmt::format("macvlan: [{{name: lan, master: mac0, shim: {}}}]\n", shim));
+    node(1).wait_for_status(5);
+    EXPECT_TRUE(wait_until(
+        [&] {
+            return node(1)
+                .agentctl({"status"})
+                .out.contains("its master mac0 is a macvlan itself; the device that it is on can be the master");
+        },
+        10s))
+        << node(1).agentctl({"status"}).out;
+    EXPECT_FALSE(has_link(1, shim));
+}
+
 class MacvlanMaster : public MacvlanLife {};
 INSTANTIATE_TEST_SUITE_P(Layouts, MacvlanMaster, testing::Values(every_layout.front()), name_of_layout);
 

@@ -126,6 +126,15 @@ TEST(ShimPlanTest, ShimWhoseGateIsClosed_IsNeitherBroughtUpNorTakenDown) {
     EXPECT_EQ(plan_shim(closed, &link, &master).action, ShimAction::none);
 }
 
+// Its lower device would be the master's: no shim that is made there is ever as wanted.
+TEST(ShimPlanTest, MasterThatIsAMacvlan_IsRefused) {
+    auto upper = master;
+    upper.kind = "macvlan";
+    const auto link = good();
+    EXPECT_EQ(plan_shim(wanted(), nullptr, &upper).action, ShimAction::refuse);
+    EXPECT_EQ(plan_shim(wanted(), &link, &upper).action, ShimAction::refuse);
+}
+
 TEST(ShimPlanTest, WhatIsMissing_IsMadeWhereTheMasterIs) {
     EXPECT_EQ(plan_shim(wanted(), nullptr, &master).action, ShimAction::create);
     EXPECT_EQ(plan_shim(wanted(), nullptr, nullptr).action, ShimAction::refuse);
@@ -287,6 +296,12 @@ TEST_F(MacvlanPodsTest, PathThatThisAgentCannotSee_IsNoProof) {
     add("");
     EXPECT_THAT(networks_.drop_gone(store_), IsEmpty());
     EXPECT_TRUE(store_.erase(endpoint.id()).value());
+}
+
+// The number may be another process's by then, or be one in another PID namespace.
+TEST_F(MacvlanPodsTest, PathOfAProcess_IsNoProof) {
+    add("/proc/4194304/ns/net");
+    EXPECT_THAT(networks_.drop_gone(store_), IsEmpty());
 }
 
 TEST_F(MacvlanPodsTest, PodNeedsAShimInBridgeModeOnly) {
