@@ -83,21 +83,17 @@ private:
     }
 
     void refuse(const netlink::Link* actual) {
-        if (master_ == nullptr) {
-            complain("its master {} is not there", wanted_.master);
-        } else if (is_macvlan(*master_)) {
-            complain("its master {} is a macvlan itself; the device that it is on can be the master", wanted_.master);
-        } else {
-            complain(
+        std::string reason = fmt::format("its master {} is not there", wanted_.master);
+        if (master_ != nullptr && is_macvlan(*master_)) {
+            reason = fmt::format("its master {} is a macvlan itself; the device that it is on can be the master",
+                                 wanted_.master);
+        } else if (master_ != nullptr) {
+            reason = fmt::format(
                 "a device of that name is there, but it is not podlane's ({}); remove it, or give the shim another "
                 "name",
                 describe(*actual));
         }
-    }
-
-    template <typename... Arguments>
-    void complain(fmt::format_string<Arguments...> text, const Arguments&... arguments) {
-        report_.shim_errors.push_back(fail("shim {}: {}", wanted_.name, fmt::format(text, arguments...)).error());
+        report_.shim_errors.push_back(fail("shim {}: {}", wanted_.name, reason).error());
     }
 
     bool execute(netlink::Message request) {

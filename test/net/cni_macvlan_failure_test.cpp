@@ -59,7 +59,12 @@ TEST_F(CniMacvlanFailureTest, MasterOfPodlanesOwn_IsRefused) {
 
 TEST_F(CniMacvlanFailureTest, MasterThatIsAMacvlan_IsRefusedWithWhatToUseInstead) {
     ip(node().ns(), "link add mac0 link em2 type macvlan mode bridge");
-    EXPECT_EQ(refusal("mac0", 7), "master: mac0 is a macvlan itself; the device that it is on can be the master");
+    const Container container("c1");
+    auto plugin = macvlan_runtime();
+    plugin.config["master"] = "mac0";
+    EXPECT_EQ(expect_error(plugin.call("ADD", container), 7).value("msg", ""),
+              "master: mac0 is a macvlan itself; the device that it is on can be the master");
+    EXPECT_FALSE(has_link(container.ns, "eth0"));
 }
 
 TEST_F(CniMacvlanFailureTest, MasterTakenByAnIpvlan_IsRefusedInWords) {

@@ -131,7 +131,7 @@ TEST_P(MacvlanStart, DeviceOfThatNameThatIsSomebodyElses_IsLeftAlone) {
 }
 
 TEST_P(MacvlanStart, MasterThatIsAMacvlan_IsRefusedInWords) {
-    ip(node(1).ns(), fmt::format("link add mac0 link {} up type macvlan mode bridge", lan().device()));
+    ip(node(1).ns(), fmt::format("link add mac0 link {} type macvlan mode bridge", lan().device()));
     set_macvlan(1, fmt::format("macvlan: [{{name: lan, master: mac0, shim: {}}}]\n", shim));
     node(1).wait_for_status(5);
     EXPECT_TRUE(wait_until(
