@@ -4,6 +4,7 @@
  * twice: for devices with an Ethernet header, and for those without one.
  *
  *   the fast path's              passed on; only its mark is taken off
+ *   a shim's, at its master      passed on: they have passed the shim's own hook
  *   the node's own               passed on, untouched; everything that is encapsulated among it
  *     with a pod's tuple         gets another port
  *   a pod's, out of the stack
@@ -142,6 +143,28 @@ static __always_inline int leave_from_macvlan(struct __sk_buff *skb, const struc
 	return VERDICT_PASS;
 }
 
+/*
+ * A shim that carries the host in place of its master sends through the master, whose hook sees the
+ * packet once more. The master's own frames and those of the pods' macvlans have other MACs.
+ */
+static __always_inline bool has_passed_shim(struct __sk_buff *skb)
+{
+	const struct ethhdr *ethernet;
+	const struct nat_device *device;
+	const __u8 *mac;
+	__u32 host_above;
+
+	if (!config.nat.macvlan || !link_header_length)
+		return false;
+	device = nat_find_device(skb->ifindex);
+	host_above = device ? device->flags >> NAT_DEVICE_HOST_ABOVE_SHIFT : 0;
+	ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
+	if (!host_above || !ethernet)
+		return false;
+	mac = ethernet->h_source;
+	return host_above == ((__u32)mac[3] << 16 | (__u32)mac[4] << 8 | mac[5]);
+}
+
 /* A source of this node's podCIDR that no pod has: of a pod that is gone, most likely. */
 static __always_inline int leave_without_pod(struct __sk_buff *skb, const struct packet *packet)
 {
@@ -163,6 +186,9 @@ static __always_inline int leave_node(struct __sk_buff *skb, const struct packet
 {
 	if (config.nat.enabled && kind == DESTINATION_NOBODY)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NO_POD_ROUTE);
+	/* By a shim that carries the host. They see each other as they are. */
+	if (find_macvlan_pod(packet->destination))
+		return VERDICT_PASS;
 	if (config.nat.enabled && (nat_is_wanted(pod, kind) || nat_is_kept(packet)))
 		return nat_leave(skb, packet, pod, kind);
 	learn_translated(packet);
@@ -181,7 +207,7 @@ int to_underlay(struct __sk_buff *skb)
 		skb->mark = 0;
 		return VERDICT_PASS;
 	}
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (skb->protocol != bpf_htons(ETH_P_IP) || has_passed_shim(skb))
 		return VERDICT_PASS;
 	if (has_foreign_header(skb))
 		return refuse_foreign_header(skb);

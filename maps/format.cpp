@@ -295,6 +295,7 @@ Json json_of(const nat_fragment& fragment) {
 Json json_of(const nat_device& device) {
     return {{"address", address_text(device.address)},
             {"flags", names_of({NAT_DEVICE_OWN, NAT_DEVICE_SHARED, NAT_DEVICE_L3, NAT_DEVICE_INNER}, device.flags)},
+            {"hostAbove", device.flags >> NAT_DEVICE_HOST_ABOVE_SHIFT != 0},
             {"mtu", device.mtu}};
 }
 

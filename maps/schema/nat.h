@@ -124,6 +124,10 @@ enum nat_device_flag {
 	NAT_DEVICE_INNER = 1 << 3,  /* nothing leaves the node by it: a pod's link, the overlay */
 };
 
+/* The flags' bits from here on: the last three bytes of the MAC of a shim on the device that
+ * carries the host, whose packets have passed the shim's own hook; 0: there is none. */
+#define NAT_DEVICE_HOST_ABOVE_SHIFT 8
+
 /*
  * Key of nat_address_by_device is __u32 ifindex. The entry of a device that packets may leave the
  * node by is there when its egress hook is, and not before: a device without one is not to be used.

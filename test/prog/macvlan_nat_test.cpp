@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "test/prog/harness/devices.h"
 #include "test/prog/harness/macvlan.h"
 
 // A macvlan pod's packets to other nodes and their pods, out of the stack: they leave with this node's address, and the
@@ -93,6 +94,30 @@ TEST_P(MacvlanNat, PodsOwnFrameToAnotherNodeOverTheLan_IsLeftAlone) {
     EXPECT_TRUE(leaves_alone(underlay_out, bytes(own)));
     own.ip.destination = n2_ip;
     EXPECT_TRUE(leaves_alone(underlay_out, bytes(own)));
+}
+
+// The shim's own hook has seen it: here a direct peer's would be translated once more, and others' sent by the overlay.
+TEST_P(MacvlanNat, FrameOfAShimThatCarriesTheHost_PassesItsMastersHookAsItIs) {
+    auto devices = must(Map<spec::nat_address_by_device>::open(node().pins().map(spec::nat_address_by_device::name)));
+    const auto know_device = [&](std::uint32_t flags) {
+        must(devices.update(ifindex_of("eth1"), {n1_ip.wire(), flags, 1500}));
+    };
+    const std::uint32_t above = 0x000764U << NAT_DEVICE_HOST_ABOVE_SHIFT;
+    for (const Ipv4Address to_whom : {n6_pod_ip, n6_ip, n2_ip, outside_ip}) {
+        Frame frame = stack_sends(to_whom, shim_mac);
+        know_device(NAT_DEVICE_SHARED | above);
+        EXPECT_TRUE(leaves_alone(underlay_out, bytes(frame))) << to_whom.to_string();
+        frame.ip.source = n1_ip;
+        EXPECT_TRUE(leaves_alone(underlay_out, bytes(frame))) << to_whom.to_string();
+    }
+    const Frame of_master = by_underlay(n6_pod_ip);
+    EXPECT_TRUE(
+        becomes(underlay_out, bytes(of_master), bytes(from(of_master, n1_ip, kept_port)), {PATH_MACVLAN_TO_NODE}));
+    know_device(NAT_DEVICE_SHARED);
+    const Frame of_shim = stack_sends(n6_pod_ip, shim_mac);
+    EXPECT_TRUE(becomes(underlay_out, bytes(of_shim), bytes(from(of_shim, n1_ip, kept_port)), {PATH_MACVLAN_TO_NODE}))
+        << "beside its master it carries nobody";
+    must(devices.erase(ifindex_of("eth1")));
 }
 
 TEST_P(MacvlanNat, WhatTheStackSendsElsewhere_IsLeftAlone) {

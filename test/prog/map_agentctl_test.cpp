@@ -250,7 +250,8 @@ TEST_F(AgentctlMapTest, DumpOfTheTranslations_HasAddressesPortsAndNames) {
     is(3, {{"address", "10.244.1.5"}}, {{"flows", 9}});
     is(4, {{"protocol", "udp"}, {"sourceIP", "10.244.1.5"}, {"destinationIP", "203.0.113.10"}, {"id", 4711}},
        {{"address", "192.168.0.1"}, {"flags", Document::array()}, {"seen", 6}});
-    is(5, {{"ifindex", 2}}, {{"address", "192.168.0.1"}, {"flags", {"own", "l3"}}, {"mtu", 1420}});
+    is(5, {{"ifindex", 2}},
+       {{"address", "192.168.0.1"}, {"flags", {"own", "l3"}}, {"hostAbove", false}, {"mtu", 1420}});
     EXPECT_EQ(json({"map", "get", "nat_given_ports", "0"})["value"], Document({{"given", 2}}));
     // A key as printed finds its entry.
     for (const auto& map : all) {
