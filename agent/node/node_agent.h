@@ -16,6 +16,7 @@
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
 #include "agent/node/firewall.h"
+#include "agent/node/host_moves.h"
 #include "agent/node/macvlan_networks.h"
 #include "agent/node/nat_sweeper.h"
 #include "agent/node/node_addresses.h"
@@ -113,6 +114,10 @@ private:
     // One pass, in steps that depend on one another; each step reports to the health board and says whether the next
     // one makes sense.
     void pass();
+    // All steps but the last: what may change the ground that they stand on. False: one of them made no sense.
+    [[nodiscard]] bool settle();
+    // Hosts' addresses, between macvlan networks' masters and shims. True: something was done, and settle() is due.
+    [[nodiscard]] bool move_hosts();
     [[nodiscard]] bool refresh_cluster();
     [[nodiscard]] bool find_underlay_device(const std::vector<netlink::Link>& links);
     [[nodiscard]] bool reconcile_host_network(const std::vector<netlink::Link>& links);
@@ -179,7 +184,10 @@ private:
     Uplinks uplinks_;
     std::map<std::uint32_t, nat_device> nat_devices_;
     MacvlanNetworks macvlans_;
-    std::vector<Error> shim_errors_;  // of the last pass
+    HostMoves moves_;
+    std::vector<ReturnedHost> returned_;     // of the pass, to be announced
+    std::set<std::uint32_t> closing_shims_;  // ifindex: the host is about to leave them
+    std::vector<Error> shim_errors_;         // of the last pass
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;
     PodSnatPolicy pod_snat_;

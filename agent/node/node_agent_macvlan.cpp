@@ -20,7 +20,10 @@ void NodeAgent::look_at_macvlans(const std::vector<netlink::Link>& links) {
         const bool stand = std::ranges::all_of(hooks, [](const LinkItem& hook) { return hook.state == LinkState::ok; });
         return stand ? DeviceGate::open : DeviceGate::closed;
     };
-    if (const auto looked = macvlans_.look(socket_, links, endpoints_, gate_of); !looked) {
+    const MacvlanNetworks::GateOf gates = gate_of;
+    const auto looked =
+        macvlans_.look(socket_, {.links = links, .endpoints = endpoints_, .gate_of = gates, .stay = moves_.refused()});
+    if (!looked) {
         log::warning("{}", looked.error().message);
     }
 }
@@ -47,6 +50,32 @@ void NodeAgent::open_shims() {
     if (apply_host_network()) {
         look_at_new_shims();
     }
+}
+
+// A shim that the host leaves is closed before, or it would answer the LAN's questions for the host beside the master.
+bool NodeAgent::move_hosts() {
+    bool touched = false;
+    const auto networks = macvlans_.all();
+    for (const auto& network : networks) {
+        auto step = moves_.next(network);
+        if (step == HostStep::ask) {
+            moves_.ask_before(network);
+            step = moves_.next(network);
+        }
+        if (step == HostStep::give_back) {
+            closing_shims_.insert(network.shim_ifindex);
+            reconcile_hooks();
+        }
+        if (step == HostStep::move || step == HostStep::follow_up || step == HostStep::give_back) {
+            moves_.carry_out(network, step);
+            touched = true;
+        }
+    }
+    if (touched) {
+        peers_->take_over_again();
+    }
+    closing_shims_.clear();
+    return touched;
 }
 
 void NodeAgent::drop_gone_macvlan_pods() {

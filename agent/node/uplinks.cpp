@@ -19,9 +19,11 @@ bool is_loopback(const netlink::Link& link) {
     return (link.flags & IFF_LOOPBACK) != 0;
 }
 
-// By its alias a pod's link is known before its record is there, and after.
+// By its alias a pod's link is known before its record is there, and after. A shim that carries the host is a NIC like
+// any other.
 bool is_podlanes(const netlink::Link& link) {
-    return link.alias.starts_with(alias_prefix) || (link.kind == "veth" && decode_alias(link.alias));
+    return (link.alias.starts_with(alias_prefix) && !may_carry_host(link.alias)) ||
+           (link.kind == "veth" && decode_alias(link.alias));
 }
 
 bool is_inner(const netlink::Link& link, const std::set<std::uint32_t>& own) {
@@ -46,7 +48,13 @@ bool stands_on_another(const netlink::Link& link) {
 std::uint32_t flags_of(const Uplink& uplink) {
     const std::uint32_t shared = uplink.is_shared ? NAT_DEVICE_SHARED : 0;
     const std::uint32_t layer3 = uplink.ethernet ? 0 : NAT_DEVICE_L3;
-    return shared | layer3;
+    return shared | layer3 | uplink.host_above << NAT_DEVICE_HOST_ABOVE_SHIFT;
+}
+
+// The end of its MAC, by which frames of a shim that carries the host are known on the device below.
+std::uint32_t mac_end(const netlink::Link& link) {
+    const auto bytes = link.mac.value_or(MacAddress{}).bytes();
+    return static_cast<std::uint32_t>(bytes[3]) << 16U | static_cast<std::uint32_t>(bytes[4]) << 8U | bytes[5];
 }
 
 }  // namespace
@@ -55,10 +63,14 @@ std::map<std::uint32_t, Uplink> choose_uplinks(const std::vector<netlink::Link>&
                                                const std::set<std::uint32_t>& own) {
     LinksByIndex by_index;
     std::set<std::uint32_t> shared;
+    std::map<std::uint32_t, std::uint32_t> hosts_above;
     for (const auto& link : links) {
         by_index.emplace(link.ifindex, &link);
         if (stands_on_another(link) && !is_inner(link, own)) {
             shared.insert(link.link);
+        }
+        if (may_carry_host(link.alias)) {
+            hosts_above.emplace(link.link, mac_end(link));
         }
     }
     std::map<std::uint32_t, Uplink> chosen;
@@ -68,6 +80,7 @@ std::map<std::uint32_t, Uplink> choose_uplinks(const std::vector<netlink::Link>&
                                                 .inner = is_inner(link, own),
                                                 .ethernet = link.has_ethernet_header(),
                                                 .is_shared = shared.contains(link.ifindex),
+                                                .host_above = hosts_above[link.ifindex],
                                                 .mtu = link.mtu});
         }
     }

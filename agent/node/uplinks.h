@@ -23,6 +23,7 @@ struct Uplink {
     bool inner = false;      // routed packets stay on the node, or come to another device's hook: no hook of its own
     bool ethernet = true;    // its packets have an Ethernet header
     bool is_shared = false;  // macvlan and the like of this namespace stand on it: what they send leaves by it as well
+    std::uint32_t host_above = 0;  // last three bytes of the MAC of the shim on it that carries the host; 0: none
     std::uint32_t mtu = 0;
 
     bool operator==(const Uplink&) const = default;
