@@ -135,6 +135,7 @@ private:
     void open_shims();
     void drop_gone_macvlan_pods();
     [[nodiscard]] Result<void> add_macvlan_endpoint(const Endpoint& endpoint);
+    [[nodiscard]] std::vector<WantedHook> hooks_of(const MacvlanNetwork& network) const;
     [[nodiscard]] static std::vector<WantedHook> shim_hooks(std::uint32_t ifindex, const std::string& device);
     // Once a second: a part of the table of translations.
     void sweep_translations();
@@ -187,6 +188,7 @@ private:
     HostMoves moves_;
     std::vector<ReturnedHost> returned_;     // of the pass, to be announced
     std::set<std::uint32_t> closing_shims_;  // ifindex: the host is about to leave them
+    std::set<std::uint32_t> opening_shims_;  // ifindex: the host is about to come
     std::vector<Error> shim_errors_;         // of the last pass
     std::optional<NatSweeper> sweeper_;
     std::vector<AttachedPod> pods_;

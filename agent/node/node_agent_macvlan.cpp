@@ -14,6 +14,19 @@ std::vector<WantedHook> NodeAgent::shim_hooks(std::uint32_t ifindex, const std::
     return {{Hook::from_shim, ifindex, device}, {Hook::to_shim, ifindex, device}};
 }
 
+// Hooks take their time: those that a shim has in its master's place stand before the host comes, and the gates before
+// it leaves. While it carries the host its hooks are those of any uplink.
+std::vector<WantedHook> NodeAgent::hooks_of(const MacvlanNetwork& network) const {
+    const auto shim = network.shim_ifindex;
+    if (opening_shims_.contains(shim)) {
+        const bool faces_peers = underlay_devices().contains(network.master_ifindex);
+        return {{faces_peers ? Hook::from_underlay : Hook::from_uplink, shim, network.shim},
+                {Hook::to_underlay, shim, network.shim}};
+    }
+    const bool gated = network.place == HostPlace::master || closing_shims_.contains(shim);
+    return shim != 0 && gated ? shim_hooks(shim, network.shim) : std::vector<WantedHook>();
+}
+
 void NodeAgent::look_at_macvlans(const std::vector<netlink::Link>& links) {
     const auto gate_of = [this](std::uint32_t ifindex) {
         const auto hooks = datapath_.inspect(shim_hooks(ifindex, {}));
@@ -65,12 +78,17 @@ bool NodeAgent::move_hosts() {
         if (step == HostStep::give_back) {
             closing_shims_.insert(network.shim_ifindex);
             reconcile_hooks();
+        } else if (step == HostStep::move) {
+            opening_shims_.insert(network.shim_ifindex);
+            reconcile_hooks();
         }
         if (step == HostStep::move || step == HostStep::follow_up || step == HostStep::give_back) {
             moves_.carry_out(network, step);
+            moves_.announce({});
             touched = true;
         }
     }
+    opening_shims_.clear();
     if (touched) {
         peers_->take_over_again();
     }

@@ -342,10 +342,7 @@ std::vector<WantedHook> NodeAgent::wanted_hooks() const {
     }
     std::ranges::move(uplinks_.hooks(underlay_devices()), std::back_inserter(hooks));
     for (const auto& network : macvlans_.all()) {
-        const bool gated = network.place == HostPlace::master || closing_shims_.contains(network.shim_ifindex);
-        if (network.shim_ifindex != 0 && gated) {
-            std::ranges::move(shim_hooks(network.shim_ifindex, network.shim), std::back_inserter(hooks));
-        }
+        std::ranges::move(hooks_of(network), std::back_inserter(hooks));
     }
     return hooks;
 }
