@@ -12,6 +12,7 @@
 #include "bpf/lib/deliver.h"
 #include "bpf/lib/icmp.h"
 #include "bpf/lib/nat_from_pod.h"
+#include "bpf/lib/nat_macvlan.h"
 #include "bpf/lib/route.h"
 #include "bpf/lib/vxlan.h"
 
@@ -216,7 +217,9 @@ static __always_inline int leave_node(struct __sk_buff *skb, const struct packet
 {
 	bool is_gated = kind == DESTINATION_OUTSIDE || kind == DESTINATION_LOCAL_SCOPE;
 
-	if (!config.nat.enabled || !is_gated || !nat_is_wanted(pod, kind))
+	/* A macvlan pod of this node is reached by the shim, and sees the pod as it is. */
+	if (!config.nat.enabled || !is_gated || !nat_is_wanted(pod, kind) ||
+	    find_macvlan_pod(packet->destination))
 		return leave_to_stack(skb, packet, sender);
 	if (kind == DESTINATION_OUTSIDE && nat_is_plain(packet) && nat_may_open(packet, sender))
 		return open_translated(skb, packet, sender, pod);

@@ -4,6 +4,7 @@
  * twice: for devices with an Ethernet header, and for those without one.
  *
  *   the fast path's              passed on; only its mark is taken off
+ *   a shim's, at its master      passed on when it carries the host: its own hook has seen them
  *   the node's own               passed on, untouched; everything that is encapsulated among it
  *     with a pod's tuple         gets another port
  *   a pod's, out of the stack
@@ -158,6 +159,30 @@ static __always_inline int leave_from_macvlan(struct __sk_buff *skb, const struc
 	return VERDICT_PASS;
 }
 
+/*
+ * A shim sends through its master what is for no macvlan of this node. In the place of its master
+ * it carries the host: its packets have passed its own hook. Beside it, it has nothing to say to
+ * the LAN: that is for a pod whose macvlan is gone.
+ */
+static __always_inline const struct nat_device *find_sending_shim(struct __sk_buff *skb)
+{
+	const struct ethhdr *ethernet;
+	const struct nat_device *device;
+
+	if (!config.nat.macvlan || !link_header_length)
+		return NULL;
+	device = nat_find_device(skb->ifindex);
+	ethernet = packet_bytes(skb, 0, sizeof(*ethernet));
+	return device && ethernet && same_mac(ethernet->h_source, device->shim_mac) ? device : NULL;
+}
+
+static __always_inline int leave_by_shim(struct __sk_buff *skb, const struct nat_device *device)
+{
+	return device->flags & NAT_DEVICE_HOST_ABOVE
+		   ? VERDICT_PASS
+		   : drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_SHIM_NOT_TO_POD);
+}
+
 /* A source of this node's podCIDR that no pod has: of a pod that is gone, most likely. */
 static __always_inline int leave_without_pod(struct __sk_buff *skb, const struct packet *packet)
 {
@@ -179,6 +204,9 @@ static __always_inline int leave_node(struct __sk_buff *skb, const struct packet
 {
 	if (config.nat.enabled && kind == DESTINATION_NOBODY)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NO_POD_ROUTE);
+	/* By a shim that carries the host. They see each other as they are. */
+	if (find_macvlan_pod(packet->destination))
+		return VERDICT_PASS;
 	if (config.nat.enabled && (nat_is_wanted(pod, kind) || nat_is_kept(packet)))
 		return nat_leave(skb, packet, pod, kind);
 	learn_translated(packet);
@@ -188,6 +216,7 @@ static __always_inline int leave_node(struct __sk_buff *skb, const struct packet
 SEC("tc/egress")
 int to_underlay(struct __sk_buff *skb)
 {
+	const struct nat_device *shim_master;
 	const struct pod_endpoint *pod;
 	struct packet packet = {};
 	struct destination destination;
@@ -199,6 +228,9 @@ int to_underlay(struct __sk_buff *skb)
 	}
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return VERDICT_PASS;
+	shim_master = find_sending_shim(skb);
+	if (shim_master)
+		return leave_by_shim(skb, shim_master);
 	if (has_foreign_header(skb))
 		return refuse_foreign_header(skb);
 	if (is_from_this_node(skb))

@@ -293,10 +293,13 @@ Json json_of(const nat_fragment& fragment) {
 }
 
 Json json_of(const nat_device& device) {
-    return {{"address", address_text(device.address)},
-            {"flags", names_of({NAT_DEVICE_OWN, NAT_DEVICE_SHARED, NAT_DEVICE_L3, NAT_DEVICE_INNER}, device.flags)},
-            {"mtu", device.mtu},
-            {"mac", mac_text(device.mac)}};
+    return {
+        {"address", address_text(device.address)},
+        {"flags", names_of({NAT_DEVICE_OWN, NAT_DEVICE_SHARED, NAT_DEVICE_L3, NAT_DEVICE_INNER, NAT_DEVICE_HOST_ABOVE},
+                           device.flags)},
+        {"mtu", device.mtu},
+        {"mac", mac_text(device.mac)},
+        {"shimMac", mac_text(device.shim_mac)}};
 }
 
 std::string AddressKeyFormat::text(__be32 key) {

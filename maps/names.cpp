@@ -93,6 +93,8 @@ std::string name_of(nat_device_flag flag) {
             return "l3";
         case NAT_DEVICE_INNER:
             return "inner";
+        case NAT_DEVICE_HOST_ABOVE:
+            return "host-above";
     }
     return std::to_string(static_cast<unsigned>(flag));
 }

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -75,6 +76,20 @@ std::optional<MacAddress> rival_in(std::span<const std::uint8_t> frame, Ipv4Addr
     return (has_it || probes_for_it) && sender_mac != own_mac ? std::optional(sender_mac) : std::nullopt;
 }
 
+bool is_answer_in(std::span<const std::uint8_t> frame, const ArpQuestion& question, const MacAddress& own_mac) {
+    if (frame.size() < std::tuple_size_v<ArpFrame>) {
+        return false;
+    }
+    ethhdr ethernet{};
+    ArpPacket packet{};
+    std::memcpy(&ethernet, frame.data(), sizeof(ethernet));
+    std::memcpy(&packet, frame.data() + sizeof(ethernet), sizeof(packet));
+    return ethernet.h_proto == htons(ETH_P_ARP) && is_ipv4_over_ethernet(packet) &&
+           packet.operation == htons(ARPOP_REPLY) && std::ranges::equal(ethernet.h_dest, own_mac.bytes()) &&
+           packet.sender == question.target.wire() && packet.target == question.sender.wire() &&
+           packet.target_mac == own_mac.bytes();
+}
+
 Result<ArpSocket> ArpSocket::open(int interface_index, const MacAddress& own_mac) {
     Fd socket(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));  // deaf until it is bound to its interface
     if (!socket.valid()) {
@@ -132,6 +147,29 @@ Result<std::optional<MacAddress>> ArpSocket::probe(Ipv4Address address) const {
         }
     }
     return std::optional<MacAddress>();
+}
+
+Result<void> ArpSocket::ask(const ArpQuestion& question) const {
+    return send(arp_request(own_mac_, question.sender, question.target));
+}
+
+Result<bool> ArpSocket::has_answer(const ArpQuestion& question) const {
+    for (;;) {
+        std::array<std::uint8_t, 128> frame{};
+        const ssize_t count = ::recv(socket_.get(), frame.data(), frame.size(), MSG_DONTWAIT);
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count < 0 && errno == EAGAIN) {
+            return false;
+        }
+        if (count < 0) {
+            return fail_errno(errno, "ARP: receive");
+        }
+        if (is_answer_in(std::span(frame).first(static_cast<std::size_t>(count)), question, own_mac_)) {
+            return true;
+        }
+    }
 }
 
 Result<void> ArpSocket::announce(Ipv4Address address) const {

@@ -29,6 +29,15 @@ using ArpFrame = std::array<std::uint8_t, 42>;
 [[nodiscard]] std::optional<MacAddress> rival_in(std::span<const std::uint8_t> frame, Ipv4Address address,
                                                  const MacAddress& own_mac);
 
+// Who asks, and for whom.
+struct ArpQuestion {
+    Ipv4Address sender;
+    Ipv4Address target;
+};
+// Whether the frame is the target's reply to the question, sent to this MAC alone.
+[[nodiscard]] bool is_answer_in(std::span<const std::uint8_t> frame, const ArpQuestion& question,
+                                const MacAddress& own_mac);
+
 // ARP on one interface, in the network namespace that it was opened in.
 class ArpSocket {
 public:
@@ -37,6 +46,11 @@ public:
     // Takes 0.7 s when nobody answers. Nothing: the address is free as far as the LAN tells.
     [[nodiscard]] Result<std::optional<MacAddress>> probe(Ipv4Address address) const;
     [[nodiscard]] Result<void> announce(Ipv4Address address) const;
+
+    // For an event loop: ask() sends one request, has_answer() reads what has come since, without waiting.
+    [[nodiscard]] int fd() const { return socket_.get(); }
+    [[nodiscard]] Result<void> ask(const ArpQuestion& question) const;
+    [[nodiscard]] Result<bool> has_answer(const ArpQuestion& question) const;
 
 private:
     ArpSocket(Fd socket, const MacAddress& own_mac) : socket_(std::move(socket)), own_mac_(own_mac) {}

@@ -18,7 +18,7 @@ enum class StateSource { kubernetes, etcd, file };
 enum class XdpMode { automatic, native, generic, off };
 enum class OverlayMode { automatic, vxlan, host_gw };
 enum class MacvlanMode { bridge, private_mode, vepa, passthru };
-enum class HostAddress { keep };
+enum class HostAddress { keep, move };
 
 // UDP and TCP ports, both ends included.
 struct PortRange {

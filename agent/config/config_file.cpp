@@ -37,7 +37,10 @@ constexpr auto macvlan_modes = std::to_array<Choice<MacvlanMode>>({
     {"vepa", MacvlanMode::vepa},
     {"passthru", MacvlanMode::passthru},
 });
-constexpr auto host_addresses = std::to_array<Choice<HostAddress>>({{"keep", HostAddress::keep}});
+constexpr auto host_addresses = std::to_array<Choice<HostAddress>>({
+    {"keep", HostAddress::keep},
+    {"move", HostAddress::move},
+});
 
 template <typename Enum, std::size_t size>
 ValueHandler one_of(Enum& target, const std::array<Choice<Enum>, size>& choices) {

@@ -79,6 +79,9 @@ Result<void> check_macvlans(const Config& config) {
         if (macvlan.name.empty() || macvlan.master.empty() || macvlan.shim.empty()) {
             return fail("macvlan[{}]: name, master and shim are needed", i);
         }
+        if (macvlan.host_address == HostAddress::move && macvlan.mode != MacvlanMode::bridge) {
+            return fail("macvlan[{}].hostAddress: move needs mode: bridge, there is no shim in the others", i);
+        }
         if (auto problem = device_name_problem(macvlan.master); !problem.empty()) {
             return fail("macvlan[{}].master: {}", i, problem);
         }

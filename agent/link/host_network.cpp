@@ -53,14 +53,38 @@ void add_forwarding(WantedHostNetwork& network, const std::string& device, unsig
     add_device_sysctl(network, "ipv4", device, "accept_local", "0");
 }
 
+// The host's address on a LAN is the shim's, or about to be. Linux answers ARP for any of its addresses on any device:
+// the LAN would see the master's MAC for it as well. And what a pod sends through the host to somebody else on the LAN
+// leaves by the device that it came by: a redirect would have the pod send it there itself, past the host.
+void add_host_on_shim(WantedHostNetwork& network, const WantedShim& device) {
+    const auto add_of_host = [&](std::string_view where, std::string_view setting, std::string_view value) {
+        network.sysctls.push_back({.key = fmt::format("net/ipv4/conf/{}/{}", where, setting),
+                                   .value = std::string(value),
+                                   .reach = SysctlReach::host});
+    };
+    add_of_host(device.master, "arp_ignore", "1");
+    add_of_host("all", "send_redirects", "0");  // the kernel sends them where either has 1
+    add_device_sysctl(network, "ipv4", device.name, "send_redirects", "0");
+}
+
+// The shim is the host's NIC on that LAN.
+void add_carrying_shim(WantedHostNetwork& network, const LocalShim& shim) {
+    const auto& device = shim.device;
+    add_device_sysctl(network, "ipv4", device.name, "forwarding", "1");
+    if (shim.rp_filter) {
+        add_device_sysctl(network, "ipv4", device.name, "rp_filter", *shim.rp_filter);
+    }
+    // Known by them where their records are lost.
+    for (const auto& pod : shim.pods) {
+        network.neighbours.push_back({.device = device.name, .address = pod.ip, .mac = pod.mac});
+    }
+}
+
 // The connected route stays on the master: only what is for a pod of this node goes by the shim. No pod is asked for
 // its MAC, and no neighbour on the LAN is asked by the shim at all.
-void add_shim(WantedHostNetwork& network, const LocalShim& shim, unsigned all_rp_filter) {
+void add_shim_beside_master(WantedHostNetwork& network, const LocalShim& shim, unsigned all_rp_filter) {
     const auto& device = shim.device;
-    network.shims.push_back(device);
     add_forwarding(network, device.name, all_rp_filter);
-    // IPv4 only, as the pods' side is; and before the device is up, or it would announce itself to the LAN.
-    add_device_sysctl(network, "ipv6", device.name, "disable_ipv6", "1");
     if (!device.address) {
         return;
     }
@@ -68,6 +92,20 @@ void add_shim(WantedHostNetwork& network, const LocalShim& shim, unsigned all_rp
         network.routes.push_back(
             {.destination = Ipv4Prefix::masked(pod.ip, 32), .device = device.name, .source = device.address});
         network.neighbours.push_back({.device = device.name, .address = pod.ip, .mac = pod.mac});
+    }
+}
+
+void add_shim(WantedHostNetwork& network, const LocalShim& shim, unsigned all_rp_filter) {
+    network.shims.push_back(shim.device);
+    // IPv4 only, as the pods' side is; and before the device is up, or it would announce itself to the LAN.
+    add_device_sysctl(network, "ipv6", shim.device.name, "disable_ipv6", "1");
+    if (shim.may_move) {
+        add_host_on_shim(network, shim.device);
+    }
+    if (shim.device.place == HostPlace::shim) {
+        add_carrying_shim(network, shim);
+    } else {
+        add_shim_beside_master(network, shim, all_rp_filter);
     }
 }
 

@@ -12,6 +12,12 @@
 
 namespace podlane {
 
+// The device that carries what a host has of IPv4 on a macvlan network.
+enum class HostPlace {
+    master,  // the shim has the address as well, for this node's macvlan pods alone
+    shim,
+};
+
 // The host's own macvlan (bridge mode) on the master of a macvlan network: by it the host and this node's macvlan pods
 // reach each other, which the kernel keeps apart otherwise.
 struct WantedShim {
@@ -20,7 +26,8 @@ struct WantedShim {
     std::string master{};
     MacAddress mac{};
     std::uint32_t mtu = 0;                 // bytes; the master's
-    std::optional<Ipv4Address> address{};  // the host's on that LAN, as /32; nothing: not known at the moment
+    HostPlace place = HostPlace::master;   // shim: addresses and routes on it are the host's, and left alone
+    std::optional<Ipv4Address> address{};  // the host's on that LAN, as /32; nothing: not known, or the shim carries it
     DeviceGate gate = DeviceGate::closed;  // one that has to be made is down at first, whatever this says
 
     bool operator==(const WantedShim&) const = default;
@@ -37,6 +44,8 @@ struct ShimPod {
 struct LocalShim {
     WantedShim device{};
     std::vector<ShimPod> pods{};
+    bool may_move = false;                   // what the host has is on the shim, or to be moved there
+    std::optional<std::string> rp_filter{};  // of the master
 
     bool operator==(const LocalShim&) const = default;
 };

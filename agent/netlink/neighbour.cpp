@@ -40,6 +40,9 @@ Message replace_neighbour(const Neighbour& neighbour) {
     if (neighbour.mac) {
         message.put_mac(NDA_LLADDR, *neighbour.mac);
     }
+    if (neighbour.protocol != 0) {
+        message.put_u8(NDA_PROTOCOL, neighbour.protocol);
+    }
     return message;
 }
 
@@ -86,7 +89,8 @@ std::optional<Neighbour> decode_neighbour(const nlmsghdr& message) {
                          .address = address,
                          .mac = attributes.mac(NDA_LLADDR),
                          .state = header->ndm_state,
-                         .flags = header->ndm_flags};
+                         .flags = header->ndm_flags,
+                         .protocol = attributes.u8(NDA_PROTOCOL).value_or(0)};
     });
 }
 

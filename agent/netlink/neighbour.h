@@ -22,6 +22,7 @@ struct Neighbour {
     std::optional<MacAddress> mac{};      // nothing while it is not resolved
     std::uint16_t state = NUD_PERMANENT;  // NUD_*
     std::uint8_t flags = 0;               // NTF_*
+    std::uint8_t protocol = 0;            // RTPROT_*: who installed it; 0: nobody said
 
     [[nodiscard]] std::string to_string() const;  // "10.244.1.5 dev #7 lladdr 02:00:00:00:00:01"
     auto operator<=>(const Neighbour&) const = default;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node/cleanup.h"
+#include "agent/node/host_moves.h"
 
 #include <unistd.h>
 
@@ -103,6 +104,11 @@ Result<void> remove_host_network(netlink::Socket& socket, const CleanupTarget& t
         return std::unexpected(report.error());
     }
     std::ranges::copy(report->removed, std::back_inserter(lines));
+    for (const auto& host : report->returned) {
+        if (auto told = announce_host(socket, host); !told) {
+            return told;
+        }
+    }
     return report->errors.empty() ? Result<void>() : std::unexpected(report->errors.front());
 }
 

@@ -10,6 +10,7 @@
 #include "agent/log.h"
 #include "agent/netlink/interface_address.h"
 #include "agent/netlink/neighbour.h"
+#include "agent/reconcile/sysctl.h"
 
 namespace podlane {
 namespace {
@@ -66,7 +67,9 @@ Result<void> MacvlanNetworks::adopt(netlink::Socket& socket, const std::vector<n
             return std::unexpected(neighbours.error());
         }
         for (const auto& neighbour : *neighbours) {
-            if ((neighbour.state & NUD_PERMANENT) != 0 && neighbour.mac && !recorded.contains(neighbour.address)) {
+            const bool own = !may_carry_host(shim->alias) || neighbour.protocol == route_protocol;
+            if (own && (neighbour.state & NUD_PERMANENT) != 0 && neighbour.mac &&
+                !recorded.contains(neighbour.address)) {
                 adopted_[network.name].push_back({.ip = neighbour.address, .mac = *neighbour.mac});
                 log::info("macvlan {}: pod {} has no record, and is kept", network.name, neighbour.address);
             }
@@ -127,8 +130,37 @@ std::vector<ShimPod> MacvlanNetworks::pods_of(const MacvlanConfig& network, cons
     return pods;
 }
 
-Result<void> MacvlanNetworks::look(netlink::Socket& socket, const std::vector<netlink::Link>& links,
-                                   const EndpointStore& endpoints, const GateOf& gate_of) {
+MacvlanNetwork MacvlanNetworks::network_of(const MacvlanConfig& config, const netlink::Link& master, const View& view,
+                                           const std::vector<netlink::InterfaceAddress>& addresses) const {
+    const auto* shim = find(view.links, config.shim);
+    // Nothing of ours is attached to somebody else's device; one of ours has its alias by the pass that made it.
+    const bool own = shim != nullptr && shim->kind == "macvlan" && shim->alias.starts_with(shim_alias);
+    const auto on_shim =
+        own && may_carry_host(shim->alias) ? primary_address(addresses, shim->ifindex) : std::optional<Ipv4Address>();
+    const auto on_master = primary_address(addresses, master.ifindex);
+    const bool wants_shim = config.host_address == HostAddress::move && !view.stay.contains(config.name);
+    MacvlanNetwork network{.name = config.name,
+                           .shim = config.shim,
+                           .master = config.master,
+                           .master_mtu = master.mtu,
+                           .shim_ifindex = own ? shim->ifindex : 0,
+                           .host_address = on_shim ? on_shim : on_master,
+                           .place = on_shim ? HostPlace::shim : HostPlace::master,
+                           .wanted = wants_shim ? HostPlace::shim : HostPlace::master,
+                           .on_both = on_shim && on_master,
+                           .master_ifindex = master.ifindex,
+                           .pods = pods_of(config, view.endpoints)};
+    if (on_shim || (own && view.gate_of(shim->ifindex) == DeviceGate::open)) {
+        network.gate = DeviceGate::open;
+    }
+    network.ready = own && network.gate == DeviceGate::open && shim->is_up() && master.is_up() && master.is_running();
+    if (const auto rp_filter = read_sysctl(fmt::format("net/ipv4/conf/{}/rp_filter", master.name))) {
+        network.rp_filter = *rp_filter;
+    }
+    return network;
+}
+
+Result<void> MacvlanNetworks::look(netlink::Socket& socket, const View& view) {
     if (settings_.empty()) {
         return {};
     }
@@ -138,37 +170,29 @@ Result<void> MacvlanNetworks::look(netlink::Socket& socket, const std::vector<ne
     }
     for (auto& [network, pods] : adopted_) {
         std::erase_if(pods, [&](const ShimPod& pod) {
-            return std::ranges::any_of(endpoints.all(), [&](const auto& entry) { return entry.second.ip == pod.ip; });
+            return std::ranges::any_of(view.endpoints.all(),
+                                       [&](const auto& entry) { return entry.second.ip == pod.ip; });
         });
     }
     networks_.clear();
     host_addresses_.clear();
     missing_masters_.clear();
-    for (const auto& network : settings_) {
-        const auto* master = find(links, network.master);
+    for (const auto& config : settings_) {
+        const auto* master = find(view.links, config.master);
         if (master == nullptr) {
-            missing_masters_.insert(network.name);
+            missing_masters_.insert(config.name);
             continue;
         }
-        const auto host_address = primary_address(*addresses, master->ifindex);
-        if (host_address) {
-            host_addresses_.emplace(network.name, *host_address);
+        auto network = network_of(config, *master, view, *addresses);
+        if (config.mode != MacvlanMode::bridge) {
+            network.host_address = primary_address(*addresses, master->ifindex);
         }
-        if (network.mode != MacvlanMode::bridge) {
-            continue;
+        if (network.host_address) {
+            host_addresses_.emplace(config.name, *network.host_address);
         }
-        const auto* shim = find(links, network.shim);
-        // Nothing of ours is attached to somebody else's device; one of ours has its alias by the pass that made it.
-        const bool own = shim != nullptr && shim->kind == "macvlan" && shim->alias.starts_with(shim_alias);
-        const auto ifindex = own ? shim->ifindex : 0;
-        networks_.push_back({.name = network.name,
-                             .shim = network.shim,
-                             .master = network.master,
-                             .master_mtu = master->mtu,
-                             .shim_ifindex = ifindex,
-                             .host_address = host_address,
-                             .gate = ifindex == 0 ? DeviceGate::closed : gate_of(ifindex),
-                             .pods = pods_of(network, endpoints)});
+        if (config.mode == MacvlanMode::bridge) {
+            networks_.push_back(std::move(network));
+        }
     }
     return {};
 }
@@ -222,9 +246,11 @@ void MacvlanNetworks::report(HealthBoard& health, const std::vector<Error>& erro
             return;
         }
         const auto found = std::ranges::find(networks_, network.name, &MacvlanNetwork::name);
-        summary += fmt::format("{}{}: {} {} on {}, {} pods", summary.empty() ? "" : "; ", network.name,
-                               found == networks_.end() ? "no shim in this mode," : network.shim, *address,
-                               network.master, found == networks_.end() ? 0 : found->pods.size());
+        const bool has_shim = found != networks_.end();
+        const bool moved = has_shim && found->place == HostPlace::shim;
+        summary += fmt::format("{}{}: {} {} {} {}, {} pods", summary.empty() ? "" : "; ", network.name,
+                               has_shim ? network.shim : "no shim in this mode,", *address, moved ? "moved from" : "on",
+                               network.master, has_shim ? found->pods.size() : 0);
     }
     if (obstacle) {
         health.degraded("macvlan", obstacle->reason, obstacle->action);

@@ -41,9 +41,14 @@ public:
     [[nodiscard]] bool has_gone(const EndpointStore& endpoints);
 
     using GateOf = std::function<DeviceGate(std::uint32_t ifindex)>;
+    struct View {
+        const std::vector<netlink::Link>& links;
+        const EndpointStore& endpoints;
+        const GateOf& gate_of;
+        const std::set<std::string>& stay;  // networks whose host's address stays on the master, whatever is configured
+    };
     // Afterwards all() is what there is now. An error: the addresses could not be read, all() is as before.
-    [[nodiscard]] Result<void> look(netlink::Socket& socket, const std::vector<netlink::Link>& links,
-                                    const EndpointStore& endpoints, const GateOf& gate_of);
+    [[nodiscard]] Result<void> look(netlink::Socket& socket, const View& view);
     // Those that are to have a shim: in bridge mode, and their master is there.
     [[nodiscard]] const std::vector<MacvlanNetwork>& all() const { return networks_; }
     [[nodiscard]] bool configured() const { return !settings_.empty(); }
@@ -67,6 +72,8 @@ public:
     void report(HealthBoard& health, const std::vector<Error>& errors, const std::optional<Obstacle>& obstacle) const;
 
 private:
+    [[nodiscard]] MacvlanNetwork network_of(const MacvlanConfig& config, const netlink::Link& master, const View& view,
+                                            const std::vector<netlink::InterfaceAddress>& addresses) const;
     [[nodiscard]] std::vector<ShimPod> pods_of(const MacvlanConfig& network, const EndpointStore& endpoints) const;
     [[nodiscard]] bool is_gone(const Endpoint& endpoint);
 

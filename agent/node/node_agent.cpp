@@ -37,7 +37,8 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       pod_links_(socket_),
       datapath_(pins_, features_),
       guard_(socket_, pins_, {.mode = settings_.guard, .buffers = features_.xdp}),
-      macvlans_(settings_.macvlans) {
+      macvlans_(settings_.macvlans),
+      moves_(loop_, socket_, settings_.macvlans, [this] { schedule_reconcile(); }) {
     health_.ok("config");
     health_.ok("repairs", repairs_.summary());
 }
@@ -146,6 +147,7 @@ bool NodeAgent::concerns_underlay(const netlink::Event& event) const {
 void NodeAgent::on_netlink() {
     bool disturbed = false;
     const auto drained = monitor_.drain([&](const netlink::Event& event) {
+        moves_.observe(event);
         disturbed = disturbed || concerns_underlay(event) || may_disturb(event, wanted_network_, overlay_ifindex_);
         if (std::holds_alternative<netlink::Overrun>(event)) {
             ++overruns_;

@@ -17,6 +17,7 @@
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
 #include "agent/node/firewall.h"
+#include "agent/node/host_moves.h"
 #include "agent/node/macvlan_networks.h"
 #include "agent/node/nat_sweeper.h"
 #include "agent/node/node_addresses.h"
@@ -114,6 +115,10 @@ private:
     // One pass, in steps that depend on one another; each step reports to the health board and says whether the next
     // one makes sense.
     void pass();
+    // All steps but the last: what may change the ground that they stand on. False: one of them made no sense.
+    [[nodiscard]] bool settle();
+    // Hosts' addresses, between macvlan networks' masters and shims. True: something was done, and settle() is due.
+    [[nodiscard]] bool move_hosts();
     [[nodiscard]] bool refresh_cluster();
     [[nodiscard]] bool find_underlay_device(const std::vector<netlink::Link>& links);
     [[nodiscard]] bool reconcile_host_network(const std::vector<netlink::Link>& links);
@@ -133,6 +138,7 @@ private:
     // What of the host's, not podlane's, keeps macvlan pods from being reached (agent/doctor).
     void look_for_obstacles();
     [[nodiscard]] Result<void> add_macvlan_endpoint(const Endpoint& endpoint);
+    [[nodiscard]] std::vector<WantedHook> hooks_of(const MacvlanNetwork& network) const;
     [[nodiscard]] static std::vector<WantedHook> shim_hooks(std::uint32_t ifindex, const std::string& device);
     // Once a second: a part of the table of translations.
     void sweep_translations();
@@ -182,7 +188,11 @@ private:
     Uplinks uplinks_;
     std::map<std::uint32_t, nat_device> nat_devices_;
     MacvlanNetworks macvlans_;
-    std::vector<Error> shim_errors_;  // of the last pass
+    HostMoves moves_;
+    std::vector<ReturnedHost> returned_;     // of the pass, to be announced
+    std::set<std::uint32_t> closing_shims_;  // ifindex: the host is about to leave them
+    std::set<std::uint32_t> opening_shims_;  // ifindex: the host is about to come
+    std::vector<Error> shim_errors_;         // of the last pass
     std::optional<doctor::Watch> host_watch_;
     std::optional<MacvlanNetworks::Obstacle> obstacle_;  // of the last audit
     std::optional<NatSweeper> sweeper_;

@@ -33,13 +33,29 @@ std::vector<WantedHook> NodeAgent::shim_hooks(std::uint32_t ifindex, const std::
     return {{Hook::from_shim, ifindex, device}, {Hook::to_shim, ifindex, device}};
 }
 
+// Hooks take their time: those that a shim has in its master's place stand before the host comes, and the gates before
+// it leaves. While it carries the host its hooks are those of any uplink.
+std::vector<WantedHook> NodeAgent::hooks_of(const MacvlanNetwork& network) const {
+    const auto shim = network.shim_ifindex;
+    if (opening_shims_.contains(shim)) {
+        const bool faces_peers = underlay_devices().contains(network.master_ifindex);
+        return {{faces_peers ? Hook::from_underlay : Hook::from_uplink, shim, network.shim},
+                {Hook::to_underlay, shim, network.shim}};
+    }
+    const bool gated = network.place == HostPlace::master || closing_shims_.contains(shim);
+    return shim != 0 && gated ? shim_hooks(shim, network.shim) : std::vector<WantedHook>();
+}
+
 void NodeAgent::look_at_macvlans(const std::vector<netlink::Link>& links) {
     const auto gate_of = [this](std::uint32_t ifindex) {
         const auto hooks = datapath_.inspect(shim_hooks(ifindex, {}));
         const bool stand = std::ranges::all_of(hooks, [](const LinkItem& hook) { return hook.state == LinkState::ok; });
         return stand ? DeviceGate::open : DeviceGate::closed;
     };
-    if (const auto looked = macvlans_.look(socket_, links, endpoints_, gate_of); !looked) {
+    const MacvlanNetworks::GateOf gates = gate_of;
+    const auto looked =
+        macvlans_.look(socket_, {.links = links, .endpoints = endpoints_, .gate_of = gates, .stay = moves_.refused()});
+    if (!looked) {
         log::warning("{}", looked.error().message);
     }
 }
@@ -66,6 +82,37 @@ void NodeAgent::open_shims() {
     if (apply_host_network()) {
         look_at_new_shims();
     }
+}
+
+// A shim that the host leaves is closed before, or it would answer the LAN's questions for the host beside the master.
+bool NodeAgent::move_hosts() {
+    bool touched = false;
+    const auto networks = macvlans_.all();
+    for (const auto& network : networks) {
+        auto step = moves_.next(network);
+        if (step == HostStep::ask) {
+            moves_.ask_before(network);
+            step = moves_.next(network);
+        }
+        if (step == HostStep::give_back) {
+            closing_shims_.insert(network.shim_ifindex);
+            reconcile_hooks();
+        } else if (step == HostStep::move) {
+            opening_shims_.insert(network.shim_ifindex);
+            reconcile_hooks();
+        }
+        if (step == HostStep::move || step == HostStep::follow_up || step == HostStep::give_back) {
+            moves_.carry_out(network, step);
+            moves_.announce({});
+            touched = true;
+        }
+    }
+    opening_shims_.clear();
+    if (touched) {
+        peers_->take_over_again();
+    }
+    closing_shims_.clear();
+    return touched;
 }
 
 void NodeAgent::drop_gone_macvlan_pods() {
@@ -98,7 +145,9 @@ void NodeAgent::look_for_obstacles() {
             findings.size() == 1 ? "" : fmt::format("; agentctl doctor names {} more", findings.size() - 1);
         obstacle_ = {.reason = fmt::format("{} ({})", first.what, first.evidence), .action = first.mend + more};
     }
-    macvlans_.report(health_, shim_errors_, obstacle_);
+    if (!moves_.report(health_)) {
+        macvlans_.report(health_, shim_errors_, obstacle_);
+    }
 }
 
 Result<void> NodeAgent::add_macvlan_endpoint(const Endpoint& endpoint) {

@@ -99,26 +99,36 @@ void NodeAgent::audit_settings() {
 }
 
 void NodeAgent::pass() {
+    if (settle() && move_hosts()) {
+        [[maybe_unused]] const bool whole = settle();  // what is not is reported
+    }
+    moves_.announce(std::exchange(returned_, {}));
+}
+
+bool NodeAgent::settle() {
     const auto links = netlink::list_links(socket_);
     if (!links) {
         health_.failed("overlay", links.error().message, "see the agent's log");
-        return;
+        return false;
     }
     if (!refresh_cluster() || !find_underlay_device(*links) || !look_up_addresses() ||
         !reconcile_host_network(*links)) {
-        return;
+        return false;
     }
     firewall_->reconcile(health_, repairs_);
     if (!load_datapath()) {
-        return;
+        return false;
     }
     reconcile_maps();
     reconcile_hooks();
     open_shims();
     report_pods();
-    macvlans_.report(health_, shim_errors_, obstacle_);
+    if (!moves_.report(health_)) {
+        macvlans_.report(health_, shim_errors_, obstacle_);
+    }
     health_.ok("repairs", repairs_.summary());
     forwarding_ = true;
+    return true;
 }
 
 bool NodeAgent::refresh_cluster() {
@@ -250,6 +260,7 @@ bool NodeAgent::apply_host_network() {
     }
     repairs_.note("overlay", report->changes, report->repairs);
     shim_errors_ = report->shim_errors;
+    std::ranges::copy(report->returned, std::back_inserter(returned_));
     overlay_ifindex_ = report->overlay_ifindex;
     if (!report->errors.empty()) {
         health_.degraded("overlay", summary(report->errors), "compare `agentctl link list`");
@@ -332,9 +343,7 @@ std::vector<WantedHook> NodeAgent::wanted_hooks() const {
     }
     std::ranges::move(uplinks_.hooks(underlay_devices()), std::back_inserter(hooks));
     for (const auto& network : macvlans_.all()) {
-        if (network.shim_ifindex != 0) {
-            std::ranges::move(shim_hooks(network.shim_ifindex, network.shim), std::back_inserter(hooks));
-        }
+        std::ranges::move(hooks_of(network), std::back_inserter(hooks));
     }
     return hooks;
 }

@@ -40,6 +40,8 @@ public:
     [[nodiscard]] bool is_stale() const { return !unknown_.empty(); }
     // By node name, as of the last refresh().
     [[nodiscard]] const std::map<std::string, PeerPath>& all() const { return paths_; }
+    // The kernel's direct routes have gone to another device with the host's address: they hold as at a restart.
+    void take_over_again() { taken_over_ = false; }
     [[nodiscard]] bool uses_device(std::uint32_t ifindex) const;
     // Paths that changed since the start, the first settled decision about a peer not counted.
     [[nodiscard]] std::uint64_t switches() const { return switches_; }

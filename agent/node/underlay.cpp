@@ -18,7 +18,10 @@ Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<n
         if (found == links.end()) {
             return fail("underlay device {} does not exist", query.configured_device);
         }
-        return *found;
+        const auto in_its_place = std::ranges::find_if(links, [&](const netlink::Link& link) {
+            return may_carry_host(link.alias) && link.link == found->ifindex;
+        });
+        return in_its_place == links.end() ? *found : *in_its_place;
     }
     const auto addresses = netlink::list_addresses(socket, 0);
     if (!addresses) {
@@ -27,7 +30,7 @@ Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<n
     for (const auto& address : *addresses) {
         const auto link = std::ranges::find(links, address.ifindex, &netlink::Link::ifindex);
         if (address.address == query.node_address && link != links.end() && link->name != query.overlay_device &&
-            !link->alias.starts_with(shim_alias)) {
+            (!link->alias.starts_with(shim_alias) || may_carry_host(link->alias))) {
             return *link;
         }
     }

@@ -19,7 +19,8 @@ struct UnderlayQuery {
     std::string overlay_device;  // holds the node's address too, and is never the underlay
 };
 
-// The device that carries the encapsulated traffic. Never a macvlan shim, which holds its master's address too.
+// The device that carries the encapsulated traffic. A macvlan shim holds its master's address too, and is meant only
+// while it carries the host in its master's place.
 [[nodiscard]] Result<netlink::Link> find_underlay(netlink::Socket& socket, const std::vector<netlink::Link>& links,
                                                   const UnderlayQuery& query);
 

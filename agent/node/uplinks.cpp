@@ -19,9 +19,11 @@ bool is_loopback(const netlink::Link& link) {
     return (link.flags & IFF_LOOPBACK) != 0;
 }
 
-// By its alias a pod's link is known before its record is there, and after.
+// By its alias a pod's link is known before its record is there, and after. A shim that carries the host is a NIC like
+// any other.
 bool is_podlanes(const netlink::Link& link) {
-    return link.alias.starts_with(alias_prefix) || (link.kind == "veth" && decode_alias(link.alias));
+    return (link.alias.starts_with(alias_prefix) && !may_carry_host(link.alias)) ||
+           (link.kind == "veth" && decode_alias(link.alias));
 }
 
 bool is_inner(const netlink::Link& link, const std::set<std::uint32_t>& own) {
@@ -46,7 +48,8 @@ bool stands_on_another(const netlink::Link& link) {
 std::uint32_t flags_of(const Uplink& uplink) {
     const std::uint32_t shared = uplink.is_shared ? NAT_DEVICE_SHARED : 0;
     const std::uint32_t layer3 = uplink.ethernet ? 0 : NAT_DEVICE_L3;
-    return shared | layer3;
+    const std::uint32_t host_above = uplink.has_host_above ? NAT_DEVICE_HOST_ABOVE : 0;
+    return shared | layer3 | host_above;
 }
 
 }  // namespace
@@ -55,20 +58,28 @@ std::map<std::uint32_t, Uplink> choose_uplinks(const std::vector<netlink::Link>&
                                                const std::set<std::uint32_t>& own) {
     LinksByIndex by_index;
     std::set<std::uint32_t> shared;
+    std::map<std::uint32_t, const netlink::Link*> shims;  // by ifindex of the master
     for (const auto& link : links) {
         by_index.emplace(link.ifindex, &link);
-        if (stands_on_another(link) && !is_inner(link, own)) {
+        if (link.alias.starts_with(shim_alias)) {
+            shims.emplace(link.link, &link);
+        } else if (stands_on_another(link) && !is_inner(link, own)) {
             shared.insert(link.link);
         }
     }
     std::map<std::uint32_t, Uplink> chosen;
     for (const auto& link : links) {
         if (!is_loopback(link) && !is_port(link, by_index)) {
-            chosen.emplace(link.ifindex, Uplink{.name = link.name,
-                                                .inner = is_inner(link, own),
-                                                .ethernet = link.has_ethernet_header(),
-                                                .is_shared = shared.contains(link.ifindex),
-                                                .mtu = link.mtu});
+            const auto shim = shims.find(link.ifindex);
+            const auto* above = shim == shims.end() ? nullptr : shim->second;
+            chosen.emplace(link.ifindex,
+                           Uplink{.name = link.name,
+                                  .inner = is_inner(link, own),
+                                  .ethernet = link.has_ethernet_header(),
+                                  .is_shared = shared.contains(link.ifindex),
+                                  .shim_mac = above == nullptr ? MacAddress() : above->mac.value_or(MacAddress()),
+                                  .has_host_above = above != nullptr && may_carry_host(above->alias),
+                                  .mtu = link.mtu});
         }
     }
     return chosen;
@@ -129,10 +140,13 @@ std::map<std::uint32_t, nat_device> Uplinks::devices(const UplinkAddresses& addr
     const auto add = [&](std::uint32_t ifindex, std::uint32_t flags) {
         if (is_watched(egress_hook(ifindex), ifindex)) {
             const auto seen = seen_.find(ifindex);
-            nat_device device{.address = addresses.node.wire(), .flags = flags, .mtu = 0, .mac = {}, .pad = {}};
+            nat_device device{.address = addresses.node.wire(), .flags = flags, .mtu = 0, .mac = {}, .shim_mac = {}};
             if (seen != seen_.end()) {
                 device.mtu = seen->second.mtu;
                 std::ranges::copy(seen->second.mac.value_or(MacAddress()).bytes(), device.mac);
+            }
+            if (const auto chosen = chosen_.find(ifindex); chosen != chosen_.end()) {
+                std::ranges::copy(chosen->second.shim_mac.bytes(), device.shim_mac);
             }
             devices.emplace(ifindex, device);
         }
@@ -140,7 +154,7 @@ std::map<std::uint32_t, nat_device> Uplinks::devices(const UplinkAddresses& addr
     for (const auto& [ifindex, uplink] : chosen_) {
         if (uplink.inner && !peer_facing.contains(ifindex)) {
             devices.emplace(ifindex,
-                            nat_device{.address = 0, .flags = NAT_DEVICE_INNER, .mtu = 0, .mac = {}, .pad = {}});
+                            nat_device{.address = 0, .flags = NAT_DEVICE_INNER, .mtu = 0, .mac = {}, .shim_mac = {}});
         } else {
             add(ifindex, flags_of(uplink));
         }

@@ -24,6 +24,8 @@ struct Uplink {
     bool inner = false;      // routed packets stay on the node, or come to another device's hook: no hook of its own
     bool ethernet = true;    // its packets have an Ethernet header
     bool is_shared = false;  // macvlan and the like of this namespace stand on it: what they send leaves by it as well
+    MacAddress shim_mac = {};     // of podlane's shim on it; zero: none
+    bool has_host_above = false;  // that carries the host in its place
     std::uint32_t mtu = 0;
 
     bool operator==(const Uplink&) const = default;

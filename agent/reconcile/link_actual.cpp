@@ -89,7 +89,8 @@ Result<HostObjects> read_host_objects(netlink::Socket& socket, const OwnDevices&
     }
     for (const auto& neighbour : *neighbours) {
         const bool own_device = devices.made.contains(neighbour.ifindex) || devices.pods.contains(neighbour.ifindex);
-        if (own_device && (neighbour.state & NUD_PERMANENT) != 0) {
+        const bool own_entry = devices.carriers.contains(neighbour.ifindex) && neighbour.protocol == route_protocol;
+        if ((own_device || own_entry) && (neighbour.state & NUD_PERMANENT) != 0) {
             objects.neighbours.emplace(key_of(neighbour), neighbour);
         }
     }

@@ -85,8 +85,10 @@ struct HostObjects {
 
 // Devices of podlane's, by ifindex.
 struct OwnDevices {
-    std::set<std::uint32_t> made;  // by the agent: the overlay device and the shims
-    std::set<std::uint32_t> pods;  // host sides
+    std::set<std::uint32_t> made;      // by the agent: the overlay device and the shims
+    std::set<std::uint32_t> pods;      // host sides
+    std::set<std::uint32_t> carriers;  // shims that carry the host: their addresses are not podlane's, nor are
+                                       // neighbours without its protocol number
 };
 
 // What podlane has in the kernel: routes with its protocol number, IPv4 addresses of the devices that it makes,

@@ -66,8 +66,10 @@ public:
 
     void add(const WantedNeighbour& wanted) {
         const auto* link = links_.by_name(wanted.device);
-        const Neighbour neighbour{
-            .ifindex = link == nullptr ? 0 : link->ifindex, .address = wanted.address, .mac = wanted.mac};
+        const Neighbour neighbour{.ifindex = link == nullptr ? 0 : link->ifindex,
+                                  .address = wanted.address,
+                                  .mac = wanted.mac,
+                                  .protocol = route_protocol};
         place(result_.objects.neighbours, neighbour, link != nullptr, wanted.device);
     }
 

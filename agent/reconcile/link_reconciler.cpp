@@ -55,6 +55,9 @@ public:
             return std::unexpected(actual.error());
         }
         ensure_sysctls(settled);
+        if (sweep == Sweep::remove) {
+            put_back_sysctls();
+        }
         note_problems(located);
         auto requests = plan_objects(located.objects, *actual, sweep, *links);
         const auto expected = requests.empty() || !settled
@@ -112,7 +115,7 @@ private:
             add(devices.made, wanted_.overlay->name);
         }
         for (const auto& shim : wanted_.shims) {
-            add(devices.made, shim.name);
+            add(shim.place == HostPlace::shim ? devices.carriers : devices.made, shim.name);
         }
         for (const auto& name : wanted_.pod_devices) {
             add(devices.pods, name);
@@ -293,6 +296,24 @@ private:
             return;
         }
         report_.changes.push_back(fmt::format("set {} to {} (was {})", sysctl.key, sysctl.value, *actual));
+    }
+
+    // Settings of the host that nothing needs any more. One of a device that is gone went with it.
+    void put_back_sysctls() {
+        const auto recorded = record_.remembered();
+        for (const auto& [key, value] : recorded) {
+            if (std::ranges::find(wanted_.sysctls, key, &WantedSysctl::key) != wanted_.sysctls.end()) {
+                continue;
+            }
+            const auto actual = read_sysctl(key);
+            const bool is_gone = !actual && actual.error().code == ENOENT;
+            const auto written = is_gone ? Result<void>() : write_sysctl(key, value);
+            if (const auto forgotten = written ? record_.forget(key) : written; !forgotten) {
+                report_.errors.push_back(forgotten.error());
+            } else if (!is_gone) {
+                report_.changes.push_back(fmt::format("set {} back to {}", key, value));
+            }
+        }
     }
 
     static LinkItem sysctl_item(const WantedSysctl& sysctl) {

@@ -24,13 +24,20 @@ enum class Sweep {
     remove,  // the sources are in sync
 };
 
+// Addresses that are on another device than before: the LAN must be told.
+struct ReturnedHost {
+    std::uint32_t ifindex = 0;
+    std::vector<Ipv4Address> addresses;
+};
+
 // What one pass did.
 struct LinkReport {
-    std::vector<std::string> changes;   // "add route 10.244.2.0/24 dev podlane0 src 10.0.0.1"
-    std::vector<std::string> repairs;   // those of the changes that only undo what somebody else did
-    std::vector<Error> errors;          // one per object; everything else was still brought in order
-    std::vector<Error> shim_errors;     // about macvlan shims as devices; what is to be placed on them is above
-    std::uint32_t overlay_ifindex = 0;  // 0: no overlay device that is podlane's, and up unless its gate is closed
+    std::vector<std::string> changes;    // "add route 10.244.2.0/24 dev podlane0 src 10.0.0.1"
+    std::vector<std::string> repairs;    // those of the changes that only undo what somebody else did
+    std::vector<Error> errors;           // one per object; everything else was still brought in order
+    std::vector<Error> shim_errors;      // about macvlan shims as devices; what is to be placed on them is above
+    std::vector<ReturnedHost> returned;  // from shims that were removed, to their masters
+    std::uint32_t overlay_ifindex = 0;   // 0: no overlay device that is podlane's, and up unless its gate is closed
 };
 
 enum class LinkState { ok, missing, wrong };
@@ -56,6 +63,7 @@ struct CleanupScope {
 
 struct CleanupReport {
     std::vector<std::string> removed;  // or, in a dry run, what would be
+    std::vector<ReturnedHost> returned{};
     std::vector<Error> errors;
 };
 

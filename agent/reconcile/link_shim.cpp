@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "agent/link/ownership.h"
+#include "agent/reconcile/host_move.h"
 
 namespace podlane {
 namespace {
@@ -19,7 +20,7 @@ bool is_macvlan(const netlink::Link& link) {
 }
 
 std::string alias_of(const WantedShim& wanted) {
-    return std::string(shim_alias) + wanted.network;
+    return fmt::format("{}{}{}", shim_alias, wanted.network, wanted.place == HostPlace::shim ? host_on_shim : "");
 }
 
 std::string description(const WantedShim& wanted) {
@@ -134,11 +135,31 @@ bool was_in_order(const WantedShim& wanted, const std::map<std::string, netlink:
     return plan_shim(open, &as_before, master).action == ShimAction::none;
 }
 
+// A shim goes with all that is on it: what is the host's goes back first.
+bool return_host(netlink::Socket& socket, const netlink::Link& shim, const LinkTable& links, LinkReport& report) {
+    if (!may_carry_host(shim.alias)) {
+        return true;
+    }
+    const auto moved = move_host(socket, ends_back(shim, links));
+    if (!moved) {
+        report.shim_errors.push_back(fail_within(fmt::format("shim {} stays", shim.name), moved.error()).error());
+        return false;
+    }
+    for (const auto address : *moved) {
+        report.changes.push_back(fmt::format("move {} from {} to {}", address, shim.name, links.name_of(shim.link)));
+    }
+    if (!moved->empty()) {
+        report.returned.push_back({.ifindex = shim.link, .addresses = *moved});
+    }
+    return true;
+}
+
 bool remove_stale(netlink::Socket& socket, const std::vector<WantedShim>& wanted, const LinkTable& links,
                   LinkReport& report) {
     bool changed = false;
     for (const auto* link : links.own_shims()) {
-        if (std::ranges::find(wanted, link->name, &WantedShim::name) != wanted.end()) {
+        if (std::ranges::find(wanted, link->name, &WantedShim::name) != wanted.end() ||
+            !return_host(socket, *link, links, report)) {
             continue;
         }
         auto request = netlink::delete_link(*link);
@@ -163,6 +184,11 @@ Result<void> read_again(netlink::Socket& socket, LinkTable& links) {
 }
 
 }  // namespace
+
+MoveEnds ends_back(const netlink::Link& shim, const LinkTable& links) {
+    return {.from = {.ifindex = shim.ifindex, .name = shim.name},
+            .to = {.ifindex = shim.link, .name = links.name_of(shim.link)}};
+}
 
 bool is_own_shim(const WantedShim& wanted, const netlink::Link& link) {
     return link.kind == "macvlan" && (link.alias.starts_with(shim_alias) || link.mac == wanted.mac);
@@ -220,7 +246,10 @@ Result<void> ensure_shims(netlink::Socket& socket, const ShimTask& task, LinkTab
         const auto* actual = links.by_name(shim.name);
         const auto before = report.changes.size();
         ShimRequests requests(socket, shim, master, report);
-        changed = requests.carry_out(plan_shim(shim, actual, master), actual) || changed;
+        const auto plan = plan_shim(shim, actual, master);
+        if (plan.action != ShimAction::recreate || return_host(socket, *actual, links, report)) {
+            changed = requests.carry_out(plan, actual) || changed;
+        }
         if (was_in_order(shim, task.settled, master)) {
             std::copy(report.changes.begin() + static_cast<std::ptrdiff_t>(before), report.changes.end(),
                       std::back_inserter(report.repairs));

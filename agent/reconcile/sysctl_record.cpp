@@ -75,6 +75,22 @@ Result<void> SysctlRecord::keep(const std::string& key, const std::string& value
     return {};
 }
 
+Result<void> SysctlRecord::forget(const std::string& key) {
+    auto values = load();
+    if (!values) {
+        return std::unexpected(values.error());
+    }
+    values->insert(remembered_.begin(), remembered_.end());
+    if (values->erase(key) == 0) {
+        return {};
+    }
+    if (auto written = write(*values); !written) {
+        return written;
+    }
+    remembered_ = std::move(*values);
+    return {};
+}
+
 Result<void> SysctlRecord::remember() {
     auto values = load();
     if (!values) {

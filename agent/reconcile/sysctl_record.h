@@ -19,6 +19,10 @@ public:
     [[nodiscard]] Result<std::map<std::string, std::string>> load() const;
     // On disk when this returns. No effect for a key that is recorded already.
     [[nodiscard]] Result<void> keep(const std::string& key, const std::string& value);
+    // For a key whose value has been put back. No effect for one that is not recorded.
+    [[nodiscard]] Result<void> forget(const std::string& key);
+    // As of the last remember(), keep() or forget().
+    [[nodiscard]] const std::map<std::string, std::string>& remembered() const { return remembered_; }
     // Keeps in memory what the file holds, from now on; restore() writes it again where somebody removed the file.
     [[nodiscard]] Result<void> remember();
     [[nodiscard]] Result<void> restore() const;

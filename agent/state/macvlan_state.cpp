@@ -11,9 +11,12 @@ LocalShim shim_of(const MacvlanNetwork& network, std::string_view node_name) {
                        .master = network.master,
                        .mac = shim_mac(node_name, network.name),
                        .mtu = network.master_mtu,
-                       .address = network.host_address,
+                       .place = network.place,
+                       .address = network.place == HostPlace::master ? network.host_address : std::nullopt,
                        .gate = network.gate},
-            .pods = network.pods};
+            .pods = network.pods,
+            .may_move = network.place == HostPlace::shim || network.wanted == HostPlace::shim,
+            .rp_filter = network.rp_filter};
 }
 
 std::vector<MacvlanPodEntry> macvlan_entries(const MacvlanNetwork& network) {

@@ -20,15 +20,20 @@ struct MacvlanNetwork {
     std::string master;
     std::uint32_t master_mtu = 0;             // bytes
     std::uint32_t shim_ifindex = 0;           // 0: there is no shim yet
-    std::optional<Ipv4Address> host_address;  // nothing: the master has none at the moment
+    std::optional<Ipv4Address> host_address;  // nothing: there is none at the moment
+    HostPlace place = HostPlace::master;      // where it is
+    HostPlace wanted = HostPlace::master;     // and where it is to be
+    bool on_both = false;                     // place shim, and the master has addresses again
+    bool ready = false;                       // the shim is up behind its programs, the master has a carrier
+    std::uint32_t master_ifindex = 0;
+    std::optional<std::string> rp_filter{};  // of the master: a shim that takes its place filters as it does
     DeviceGate gate = DeviceGate::closed;
     std::vector<ShimPod> pods;  // of this node, in bridge mode
 
     bool operator==(const MacvlanNetwork&) const = default;
 };
 
-// Pure. The one place that says which device carries the host's address: it stays on the master, and the shim has it as
-// well.
+// Pure.
 [[nodiscard]] LocalShim shim_of(const MacvlanNetwork& network, std::string_view node_name);
 
 // Entries of macvlan_pods_by_ipv4: none before there are a shim and an address of the host.

@@ -122,6 +122,7 @@ enum nat_device_flag {
 				     * hook of its own */
 	NAT_DEVICE_L3 = 1 << 2,	    /* its packets have no Ethernet header */
 	NAT_DEVICE_INNER = 1 << 3,  /* nothing leaves the node by it: a pod's link, the overlay */
+	NAT_DEVICE_HOST_ABOVE = 1 << 4, /* the shim on it carries the host in its place */
 };
 
 /*
@@ -129,11 +130,11 @@ enum nat_device_flag {
  * node by is there when its egress hook is, and not before: a device without one is not to be used.
  */
 struct nat_device {
-	__be32 address; /* source of what is translated and leaves by the device; inner: 0 */
-	__u32 flags;	/* enum nat_device_flag, bits */
-	__u32 mtu;	/* bytes of an IP packet; inner: 0 */
-	__u8 mac[6];	/* a macvlan network's master: the stack's frames have it; else 0 */
-	__u8 pad[2];
+	__be32 address;	  /* source of what is translated and leaves by the device; inner: 0 */
+	__u32 flags;	  /* enum nat_device_flag, bits */
+	__u32 mtu;	  /* bytes of an IP packet; inner: 0 */
+	__u8 mac[6];	  /* a macvlan network's master: the stack's frames have it; else 0 */
+	__u8 shim_mac[6]; /* of the shim on it; 0: there is none */
 };
 
 /* What a translation's timeout depends on. */
@@ -197,7 +198,7 @@ _Static_assert(sizeof(struct nat_ports) == 4 + 4 * NAT_BLOCKS_MAX, "no implicit 
 _Static_assert(sizeof(struct nat_destination) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment_key) == 12, "no implicit padding");
 _Static_assert(sizeof(struct nat_fragment) == 16, "no implicit padding");
-_Static_assert(sizeof(struct nat_device) == 20, "no implicit padding");
+_Static_assert(sizeof(struct nat_device) == 24, "no implicit padding");
 _Static_assert(sizeof(struct nat_config) == 52, "no implicit padding");
 
 #endif

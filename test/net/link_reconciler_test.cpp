@@ -32,7 +32,7 @@ TEST_F(LinkReconcilerTest, FirstPass_MakesDeviceRoutesNeighboursAndSysctls) {
               "10.244.1.5 dev veth5 scope link src 10.0.0.1 \n"
               "10.244.2.0/24 dev podlane0 scope link src 10.0.0.1 \n"
               "10.244.3.0/24 dev podlane0 scope link src 10.0.0.1 mtu 1400 \n");
-    EXPECT_EQ(ip("neigh show nud permanent"), "10.244.1.5 dev veth5 lladdr 02:00:00:00:00:05 PERMANENT \n");
+    EXPECT_EQ(ip("neigh show nud permanent"), "10.244.1.5 dev veth5 lladdr 02:00:00:00:00:05 PERMANENT proto 80 \n");
     for (const auto* key : {"ip_forward", "conf/podlane0/forwarding", "conf/veth5/forwarding"}) {
         EXPECT_EQ(get_sysctl(ns_, std::string("net/ipv4/") + key), "1") << key;
     }

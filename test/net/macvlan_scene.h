@@ -125,15 +125,18 @@ protected:
     }
 
     // `macvlan:` comes into both agents' configuration, while they run.
-    void configure() {
+    void configure(const std::string& host_address = "keep") {
         for (const unsigned number : {1U, 2U}) {
-            set_macvlan(number,
-                        fmt::format("macvlan: [{{name: lan, master: {}, shim: {}, serviceCIDRs: [10.32.0.0/24]}}]\n",
-                                    lan().device(), shim));
+            set_host_address(number, host_address);
         }
         for (const unsigned number : {1U, 2U}) {
             wait_for_shim(number);
         }
+    }
+    void set_host_address(unsigned number, const std::string& host_address) {
+        set_macvlan(number, fmt::format("macvlan: [{{name: lan, master: {}, shim: {}, hostAddress: {}, "
+                                        "serviceCIDRs: [10.32.0.0/24]}}]\n",
+                                        lan().device(), shim, host_address));
     }
     void set_macvlan(unsigned number, const std::string& lines) {
         auto text = read(node(number).config_file());

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "test/prog/harness/devices.h"
 #include "test/prog/harness/macvlan.h"
 
 // A macvlan pod's packets to other nodes and their pods, out of the stack: they leave with this node's address, and the
@@ -93,6 +94,30 @@ TEST_P(MacvlanNat, PodsOwnFrameToAnotherNodeOverTheLan_IsLeftAlone) {
     EXPECT_TRUE(leaves_alone(underlay_out, bytes(own)));
     own.ip.destination = n2_ip;
     EXPECT_TRUE(leaves_alone(underlay_out, bytes(own)));
+}
+
+// The shim's own hook has seen it: here a direct peer's would be translated once more, and others' sent by the overlay.
+TEST_P(MacvlanNat, FrameOfAShim_PassesItsMastersHookWhereItCarriesTheHost) {
+    auto devices = must(Map<spec::nat_address_by_device>::open(node().pins().map(spec::nat_address_by_device::name)));
+    auto master = uplink_of_n1(NAT_DEVICE_HOST_ABOVE);
+    std::ranges::copy(shim_mac.bytes(), master.shim_mac);
+    must(devices.update(ifindex_of("eth1"), master));
+    for (const Ipv4Address to_whom : {n6_pod_ip, n6_ip, n2_ip, outside_ip}) {
+        Frame frame = stack_sends(to_whom, shim_mac);
+        EXPECT_TRUE(leaves_alone(underlay_out, bytes(frame))) << to_whom.to_string();
+        frame.ip.source = n1_ip;
+        EXPECT_TRUE(leaves_alone(underlay_out, bytes(frame))) << to_whom.to_string();
+    }
+    const Frame of_master = by_underlay(n6_pod_ip);
+    EXPECT_TRUE(
+        becomes(underlay_out, bytes(of_master), bytes(from(of_master, n1_ip, kept_port)), {PATH_MACVLAN_TO_NODE}));
+    // Beside its master it has nothing to say to the LAN: what it sends there is for a macvlan that is gone.
+    master.flags = 0;
+    must(devices.update(ifindex_of("eth1"), master));
+    Frame lost = stack_sends(mac2_ip, shim_mac);
+    lost.ip.source = n1_ip;
+    EXPECT_TRUE(drops(underlay_out, bytes(lost), DROP_SHIM_NOT_TO_POD));
+    must(devices.erase(ifindex_of("eth1")));
 }
 
 TEST_P(MacvlanNat, WhatTheStackSendsElsewhere_IsLeftAlone) {

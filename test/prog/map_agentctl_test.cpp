@@ -77,7 +77,7 @@ protected:
                                         .flags = NAT_DEVICE_OWN | NAT_DEVICE_L3,
                                         .mtu = 1420,
                                         .mac = {},
-                                        .pad = {}}));
+                                        .shim_mac = {}}));
         ASSERT_TRUE(macvlan_pods_.update(
             address("172.20.7.51"),
             {.ifindex = 9, .host_address = address("172.20.7.100"), .mac = {0x0a, 1, 2, 3, 4, 6}, .pad = {}}));
@@ -254,7 +254,11 @@ TEST_F(AgentctlMapTest, DumpOfTheTranslations_HasAddressesPortsAndNames) {
     is(4, {{"protocol", "udp"}, {"sourceIP", "10.244.1.5"}, {"destinationIP", "203.0.113.10"}, {"id", 4711}},
        {{"address", "192.168.0.1"}, {"flags", Document::array()}, {"seen", 6}});
     is(5, {{"ifindex", 2}},
-       {{"address", "192.168.0.1"}, {"flags", {"own", "l3"}}, {"mtu", 1420}, {"mac", "00:00:00:00:00:00"}});
+       {{"address", "192.168.0.1"},
+        {"flags", {"own", "l3"}},
+        {"mtu", 1420},
+        {"mac", "00:00:00:00:00:00"},
+        {"shimMac", "00:00:00:00:00:00"}});
     EXPECT_EQ(json({"map", "get", "nat_given_ports", "0"})["value"], Document({{"given", 2}}));
     // A key as printed finds its entry.
     for (const auto& map : all) {

@@ -49,6 +49,22 @@ TEST(CniArpTest, WhoeverHasTheAddressOrProbesForIt_IsARival) {
     EXPECT_EQ(rival_in(arp_request(other, Ipv4Address(), address), address, own), other) << "probes at this moment";
 }
 
+TEST(CniArpTest, ReplyToOurMacAlone_IsAnAnswer) {
+    const ArpQuestion question{.sender = address, .target = neighbour};
+    auto reply = as_reply(arp_request(other, neighbour, address));
+    EXPECT_FALSE(is_answer_in(reply, question, own)) << "to all, as a proxy or an announcement is sent";
+    std::ranges::copy(own.bytes(), reply.begin());
+    EXPECT_FALSE(is_answer_in(reply, question, own)) << "names no target MAC";
+    std::ranges::copy(own.bytes(), reply.begin() + 32);
+    EXPECT_TRUE(is_answer_in(reply, question, own));
+    EXPECT_FALSE(is_answer_in(reply, question, other));
+    EXPECT_FALSE(is_answer_in(reply, {.sender = address, .target = address}, own));
+    EXPECT_FALSE(is_answer_in(reply, {.sender = neighbour, .target = neighbour}, own));
+    EXPECT_FALSE(is_answer_in(std::span(reply).first(41), question, own));
+    reply[21] = 1;
+    EXPECT_FALSE(is_answer_in(reply, question, own)) << "a request";
+}
+
 TEST(CniArpTest, WhatConcernsOthersOrIsOurOwn_IsNoRival) {
     EXPECT_FALSE(rival_in(arp_request(other, neighbour, address), address, own)) << "asks for the address";
     EXPECT_FALSE(rival_in(arp_request(other, Ipv4Address(), neighbour), address, own)) << "probes for another";

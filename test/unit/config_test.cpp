@@ -95,7 +95,7 @@ underlay: {device: em2, xdp: generic}
 overlay: {mode: host-gw, device: lane1, vni: 16777215, port: 4789, mtu: 1400, flannel: true}
 snat: {enabled: true, ipMasqAgentFile: /etc/masq, nonMasqueradeCIDRs: [192.168.0.0/16], portRange: 10000-19999}
 macvlan:
-- {name: lan, master: em2, mode: bridge, hostAddress: keep, shim: podlane-lan, serviceCIDRs: [10.33.0.0/24]}
+- {name: lan, master: em2, mode: bridge, hostAddress: move, shim: podlane-lan, serviceCIDRs: [10.33.0.0/24]}
 listen: "[::1]:80"
 )";
 
@@ -128,7 +128,7 @@ TEST(ConfigTest, EveryKeyOfTheContract_IsRead) {
     EXPECT_EQ(config.macvlan[0].name, "lan");
     EXPECT_EQ(config.macvlan[0].master, "em2");
     EXPECT_EQ(config.macvlan[0].mode, MacvlanMode::bridge);
-    EXPECT_EQ(config.macvlan[0].host_address, HostAddress::keep);
+    EXPECT_EQ(config.macvlan[0].host_address, HostAddress::move);
     EXPECT_EQ(config.macvlan[0].shim, "podlane-lan");
     EXPECT_THAT(config.macvlan[0].service_cidrs, ElementsAre(prefix("10.33.0.0/24")));
     EXPECT_THAT(config.listen, Optional(ListenAddress{"::1", 80}));
@@ -239,6 +239,8 @@ const auto bad_as_a_whole = std::to_array<BadConfig>({
      "macvlan[0].master: podlane0 is overlay.device"},
     {"macvlan_services_in_cluster", "macvlan: [{name: a, master: b, shim: c, serviceCIDRs: [10.244.32.0/24]}]\n",
      "macvlan[0].serviceCIDRs: 10.244.32.0/24 overlaps 10.244.0.0/16 of clusterCIDRs"},
+    {"macvlan_move_without_shim", "macvlan: [{name: a, master: b, shim: c, mode: vepa, hostAddress: move}]\n",
+     "macvlan[0].hostAddress: move needs mode: bridge, there is no shim in the others"},
     {"macvlan_incomplete", "macvlan: [{name: a}]\n", "macvlan[0]: name, master and shim are needed"},
     {"ports_in_node_ports", "snat: {portRange: 25000-30000}\n",
      "snat.portRange: 25000-30000 collides with NodePorts (30000-32767)"},

@@ -322,7 +322,7 @@ TEST(DhcpCheck, ServiceOfTheSystem_IsToldToLeaveTheShimAlone) {
 TEST(DhcpCheck, LeaseThatIsMovedAway_IsNamed) {
     auto facts = facts_with(filter({}));
     facts.macvlans.front().dynamic_length = 24;
-    facts.macvlans.front().settings.host_address = HostAddress(1);  // any other than keep
+    facts.macvlans.front().settings.host_address = HostAddress::move;
     facts.dhcp_clients = {{"em2", 7, "dhclient", "a packet socket on em2"}};
     const auto finding = the_only(check_dhcp(facts));
     EXPECT_THAT(finding.evidence, HasSubstr("172.20.7.100/24 on em2 has a lifetime"));

@@ -201,6 +201,35 @@ TEST_F(MacvlanStateTest, Network_HasAShimWithTheHostsAddressAndRoutesToItsPods) 
                     .key = "net/ipv4/conf/podlane-lan/rp_filter", .value = "0", .reach = SysctlReach::own_device}));
 }
 
+TEST_F(MacvlanStateTest, ShimThatCarriesTheHost_HasNoneOfPodlanesAddressesAndRoutes) {
+    networks_.front().place = networks_.front().wanted = HostPlace::shim;
+    networks_.front().rp_filter = "2";
+    const auto host = desired_host_network(settings(), inputs());
+    ASSERT_EQ(host.shims.size(), 1U);
+    EXPECT_FALSE(host.shims.front().address);
+    EXPECT_EQ(host.shims.front().place, HostPlace::shim);
+    EXPECT_THAT(host.routes, Not(Contains(testing::Field(&WantedRoute::device, "podlane-lan"))));
+    EXPECT_EQ(host.neighbours.size(), 1U) << "pods are known by them";
+    for (const auto& [key, value, reach] :
+         {WantedSysctl{"net/ipv4/conf/podlane-lan/rp_filter", "2", SysctlReach::own_device},
+          WantedSysctl{"net/ipv4/conf/podlane-lan/send_redirects", "0", SysctlReach::own_device},
+          WantedSysctl{"net/ipv4/conf/all/send_redirects", "0", SysctlReach::host},
+          WantedSysctl{"net/ipv4/conf/em2/arp_ignore", "1", SysctlReach::host}}) {
+        EXPECT_THAT(host.sysctls, Contains(WantedSysctl{key, value, reach}));
+    }
+    EXPECT_EQ(desired_maps(settings(), inputs()).macvlan_pods_by_ipv4.size(), 1U) << "towards peers";
+}
+
+TEST_F(MacvlanStateTest, AliasSaysWhoseTheAddressesOnAShimAre) {
+    auto carrying = wanted();
+    carrying.place = HostPlace::shim;
+    auto link = good();
+    EXPECT_EQ(plan_shim(carrying, &link, &master).change.alias, "podlane shim lan carries the host");
+    link.alias = "podlane shim lan carries the host";
+    EXPECT_EQ(plan_shim(carrying, &link, &master).action, ShimAction::none);
+    EXPECT_EQ(plan_shim(wanted(), &link, &master).change.alias, "podlane shim lan");
+}
+
 TEST_F(MacvlanStateTest, PodsOfANetwork_AreInTheMap) {
     const auto maps = desired_maps(settings(), inputs());
     ASSERT_EQ(maps.macvlan_pods_by_ipv4.size(), 1U);

@@ -158,6 +158,25 @@ TEST_F(UplinksTest, AddressIsTheDevicesFirstGlobalOne_OtherwiseTheNodes) {
     EXPECT_FALSE(found.contains(1));
 }
 
+TEST_F(UplinksTest, ShimThatCarriesTheHost_IsAnUplinkKnownBelow) {
+    auto links = devices();
+    auto shim = standing_on(3, ethernet(20, "podlane-lan", "macvlan"));
+    shim.mac = MacAddress({0x96, 0x60, 0x89, 0xc5, 0x73, 0xa8});
+    shim.alias = "podlane shim lan";
+    links.push_back(shim);
+    EXPECT_TRUE(choose_uplinks(links, {}).at(20).inner);
+    EXPECT_EQ(choose_uplinks(links, {}).at(3).shim_mac, *shim.mac);
+    EXPECT_FALSE(choose_uplinks(links, {}).at(3).has_host_above);
+    links.back().alias = "podlane shim lan carries the host";
+    uplinks_.choose(links, {10, 11}, {});
+    const auto found = devices_for({{.ifindex = 20, .address = address("172.20.7.100"), .prefix_length = 24}});
+    EXPECT_EQ(found.at(20).flags, unsigned{NAT_DEVICE_OWN});
+    EXPECT_EQ(found.at(20).address, address("172.20.7.100").wire());
+    EXPECT_EQ(found.at(3).flags, unsigned{NAT_DEVICE_SHARED} | NAT_DEVICE_HOST_ABOVE) << "another macvlan shares it";
+    EXPECT_TRUE(std::ranges::equal(found.at(3).shim_mac, shim.mac->bytes()));
+    EXPECT_THAT(uplinks_.hooks(peer_facing_), testing::Contains(WantedHook{Hook::to_underlay, 20, "podlane-lan"}));
+}
+
 TEST_F(UplinksTest, DeviceWithoutItsHook_HasNoEntry) {
     const auto found = devices_for({{.ifindex = 3, .address = address("172.20.0.1")}}, {3, 6});
     EXPECT_FALSE(found.contains(3));

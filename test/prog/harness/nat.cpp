@@ -94,7 +94,7 @@ void connect_underlay() {
 }
 
 nat_device uplink_of_n1(unsigned flags, Ipv4Address address, unsigned mtu) {
-    nat_device device{.address = address.wire(), .flags = flags, .mtu = mtu, .mac = {}, .pad = {}};
+    nat_device device{.address = address.wire(), .flags = flags, .mtu = mtu, .mac = {}, .shim_mac = {}};
     std::ranges::copy(underlay_mac("n1").bytes(), device.mac);
     return device;
 }
