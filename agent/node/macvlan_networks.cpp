@@ -39,14 +39,26 @@ const netlink::Link* find(const std::vector<netlink::Link>& links, const std::st
     return found == links.end() ? nullptr : &*found;
 }
 
-// The kernel lists a device's primary addresses first.
+// The kernel lists a device's primary addresses first. That of a subnet says more of the LAN than one that fails over
+// between hosts (a /32), and of several the one that is `known` stays: pods have routes by it.
+std::optional<Ipv4Address> choose_address(const std::vector<netlink::InterfaceAddress>& addresses,
+                                          std::uint32_t ifindex, std::optional<Ipv4Address> known) {
+    constexpr std::uint8_t global_scope = 0;  // RT_SCOPE_UNIVERSE
+    std::optional<Ipv4Address> chosen;
+    unsigned best = 0;
+    for (const auto& address : addresses) {
+        const unsigned rank = 1U + (address.prefix_length < 32 ? 2U : 0U) + (address.address == known ? 1U : 0U);
+        if (address.ifindex == ifindex && address.scope == global_scope && rank > best) {
+            chosen = address.address;
+            best = rank;
+        }
+    }
+    return chosen;
+}
+
 std::optional<Ipv4Address> primary_address(const std::vector<netlink::InterfaceAddress>& addresses,
                                            std::uint32_t ifindex) {
-    constexpr std::uint8_t global_scope = 0;  // RT_SCOPE_UNIVERSE
-    const auto found = std::ranges::find_if(addresses, [&](const netlink::InterfaceAddress& address) {
-        return address.ifindex == ifindex && address.scope == global_scope;
-    });
-    return found == addresses.end() ? std::nullopt : std::optional(found->address);
+    return choose_address(addresses, ifindex, std::nullopt);
 }
 
 }  // namespace
@@ -57,6 +69,10 @@ Result<void> MacvlanNetworks::adopt(netlink::Socket& socket, const std::vector<n
     for (const auto& [id, endpoint] : endpoints.all()) {
         recorded.insert(endpoint.ip);
     }
+    if (const auto loaded = adopted_.load(); !loaded) {
+        log::warning("{}", loaded.error().message);
+    }
+    std::set<AdoptedPod> pods;
     for (const auto& network : settings_) {
         const auto* shim = find(links, network.shim);
         if (shim == nullptr || !shim->alias.starts_with(shim_alias)) {
@@ -68,21 +84,32 @@ Result<void> MacvlanNetworks::adopt(netlink::Socket& socket, const std::vector<n
         }
         for (const auto& neighbour : *neighbours) {
             const bool own = !may_carry_host(shim->alias) || neighbour.protocol == route_protocol;
-            if (own && (neighbour.state & NUD_PERMANENT) != 0 && neighbour.mac &&
-                !recorded.contains(neighbour.address)) {
-                adopted_[network.name].push_back({.ip = neighbour.address, .mac = *neighbour.mac});
+            if (!own || (neighbour.state & NUD_PERMANENT) == 0 || !neighbour.mac ||
+                recorded.contains(neighbour.address)) {
+                continue;
+            }
+            const AdoptedPod pod{.network = network.name, .ip = neighbour.address, .mac = *neighbour.mac};
+            if (endpoints.was_lost() || adopted_.all().contains(pod)) {
+                pods.insert(pod);
                 log::info("macvlan {}: pod {} has no record, and is kept", network.name, neighbour.address);
             }
         }
     }
+    keep_adopted(std::move(pods));
     return {};
 }
 
-bool MacvlanNetworks::forget(const std::string& endpoint_id) {
-    std::size_t forgotten = 0;
-    for (auto& [network, pods] : adopted_) {
-        forgotten += std::erase_if(pods, [&](const ShimPod& pod) { return has_derived_mac(endpoint_id, pod.mac); });
+void MacvlanNetworks::keep_adopted(std::set<AdoptedPod> pods) {
+    if (const auto kept = adopted_.keep(std::move(pods)); !kept) {
+        log::warning("{}", kept.error().message);
     }
+}
+
+bool MacvlanNetworks::forget(const std::string& endpoint_id) {
+    auto pods = adopted_.all();
+    const auto forgotten =
+        std::erase_if(pods, [&](const AdoptedPod& pod) { return has_derived_mac(endpoint_id, pod.mac); });
+    keep_adopted(std::move(pods));
     return forgotten > 0;
 }
 
@@ -123,9 +150,10 @@ std::vector<ShimPod> MacvlanNetworks::pods_of(const MacvlanConfig& network, cons
             pods.push_back({.ip = endpoint.ip, .mac = endpoint.mac});
         }
     }
-    const auto adopted = adopted_.find(network.name);
-    if (adopted != adopted_.end()) {
-        std::ranges::copy(adopted->second, std::back_inserter(pods));
+    for (const auto& pod : adopted_.all()) {
+        if (pod.network == network.name) {
+            pods.push_back({.ip = pod.ip, .mac = pod.mac});
+        }
     }
     return pods;
 }
@@ -137,7 +165,11 @@ MacvlanNetwork MacvlanNetworks::network_of(const MacvlanConfig& config, const ne
     const bool own = shim != nullptr && shim->kind == "macvlan" && shim->alias.starts_with(shim_alias);
     const auto on_shim =
         own && may_carry_host(shim->alias) ? primary_address(addresses, shim->ifindex) : std::optional<Ipv4Address>();
-    const auto on_master = primary_address(addresses, master.ifindex);
+    auto known = host_address(config.name);
+    if (!known && own) {
+        known = primary_address(addresses, shim->ifindex);
+    }
+    const auto on_master = choose_address(addresses, master.ifindex, known);
     const bool wants_shim = config.host_address == HostAddress::move && !view.stay.contains(config.name);
     MacvlanNetwork network{.name = config.name,
                            .shim = config.shim,
@@ -168,14 +200,13 @@ Result<void> MacvlanNetworks::look(netlink::Socket& socket, const View& view) {
     if (!addresses) {
         return std::unexpected(addresses.error());
     }
-    for (auto& [network, pods] : adopted_) {
-        std::erase_if(pods, [&](const ShimPod& pod) {
-            return std::ranges::any_of(view.endpoints.all(),
-                                       [&](const auto& entry) { return entry.second.ip == pod.ip; });
-        });
-    }
+    auto adopted = adopted_.all();
+    std::erase_if(adopted, [&](const AdoptedPod& pod) {
+        return std::ranges::any_of(view.endpoints.all(), [&](const auto& entry) { return entry.second.ip == pod.ip; });
+    });
+    keep_adopted(std::move(adopted));
     networks_.clear();
-    host_addresses_.clear();
+    std::map<std::string, Ipv4Address> host_addresses;
     missing_masters_.clear();
     for (const auto& config : settings_) {
         const auto* master = find(view.links, config.master);
@@ -188,12 +219,14 @@ Result<void> MacvlanNetworks::look(netlink::Socket& socket, const View& view) {
             network.host_address = primary_address(*addresses, master->ifindex);
         }
         if (network.host_address) {
-            host_addresses_.emplace(config.name, *network.host_address);
+            host_addresses.emplace(config.name, *network.host_address);
         }
         if (config.mode == MacvlanMode::bridge) {
             networks_.push_back(std::move(network));
         }
     }
+    host_addresses_ = std::move(host_addresses);
+    looked_ = true;
     return {};
 }
 
@@ -225,6 +258,38 @@ MacvlanNetworks::Service MacvlanNetworks::service_of(const Endpoint& endpoint) c
     return served ? Service::served : Service::not_served;
 }
 
+std::optional<MacvlanNetworks::Obstacle> MacvlanNetworks::problem_of(const MacvlanConfig& config) const {
+    if (missing_masters_.contains(config.name)) {
+        return Obstacle{.reason = fmt::format("{}: its master {} is not there", config.name, config.master),
+                        .action = "bring the device up, or mend macvlan in the configuration"};
+    }
+    if (config.mode != MacvlanMode::bridge) {
+        return std::nullopt;  // podlane has no part in it
+    }
+    if (!host_address(config.name)) {
+        return Obstacle{.reason = fmt::format("{}: its master {} has no IPv4 address", config.name, config.master),
+                        .action = "give the device the host's address on that LAN"};
+    }
+    const auto found = std::ranges::find(networks_, config.name, &MacvlanNetwork::name);
+    if (found == networks_.end() || found->shim_ifindex == 0 || found->gate == DeviceGate::closed) {
+        return Obstacle{
+            .reason = fmt::format("{}: {} is down, its programs are not attached", config.name, config.shim),
+            .action = "see `agentctl link list` and the agent's log"};
+    }
+    return std::nullopt;
+}
+
+std::string MacvlanNetworks::summary_of(const MacvlanConfig& config) const {
+    const auto found = std::ranges::find(networks_, config.name, &MacvlanNetwork::name);
+    if (found == networks_.end()) {
+        return fmt::format("{}: no shim in this mode, on {}", config.name, config.master);
+    }
+    const auto pods = found->pods.size();
+    return fmt::format("{}: {} {} {} {}, {} pod{}", config.name, config.shim, host_address(config.name).value(),
+                       found->place == HostPlace::shim ? "moved from" : "on", config.master, pods,
+                       pods == 1 ? "" : "s");
+}
+
 void MacvlanNetworks::report(HealthBoard& health, const std::vector<Error>& errors,
                              const std::optional<Obstacle>& obstacle) const {
     if (!errors.empty()) {
@@ -233,24 +298,11 @@ void MacvlanNetworks::report(HealthBoard& health, const std::vector<Error>& erro
     }
     std::string summary = settings_.empty() ? "no networks configured" : "";
     for (const auto& network : settings_) {
-        if (missing_masters_.contains(network.name)) {
-            health.degraded("macvlan", fmt::format("{}: its master {} is not there", network.name, network.master),
-                            "bring the device up, or mend macvlan in the configuration");
+        if (const auto problem = problem_of(network)) {
+            health.degraded("macvlan", problem->reason, problem->action);
             return;
         }
-        const auto address = host_address(network.name);
-        if (!address) {
-            health.degraded("macvlan",
-                            fmt::format("{}: its master {} has no IPv4 address", network.name, network.master),
-                            "give the device the host's address on that LAN");
-            return;
-        }
-        const auto found = std::ranges::find(networks_, network.name, &MacvlanNetwork::name);
-        const bool has_shim = found != networks_.end();
-        const bool moved = has_shim && found->place == HostPlace::shim;
-        summary += fmt::format("{}{}: {} {} {} {}, {} pods", summary.empty() ? "" : "; ", network.name,
-                               has_shim ? network.shim : "no shim in this mode,", *address, moved ? "moved from" : "on",
-                               network.master, has_shim ? found->pods.size() : 0);
+        summary += (summary.empty() ? "" : "; ") + summary_of(network);
     }
     if (obstacle) {
         health.degraded("macvlan", obstacle->reason, obstacle->action);

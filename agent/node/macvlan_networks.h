@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "agent/config/config.h"
+#include "agent/endpoints/adopted_pods.h"
 #include "agent/endpoints/endpoint_store.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
@@ -25,15 +27,20 @@ namespace podlane {
 // the runtime's), unless the directory that it would be in is there; one in /proc proves nothing.
 class MacvlanNetworks {
 public:
-    explicit MacvlanNetworks(std::vector<MacvlanConfig> settings) : settings_(std::move(settings)) {}
+    // `adopted`: the file for the pods that adopt() takes over.
+    MacvlanNetworks(std::vector<MacvlanConfig> settings, std::filesystem::path adopted)
+        : settings_(std::move(settings)), adopted_(std::move(adopted)) {}
 
-    // At start: takes over the pods that an earlier agent's shims know and of which no record tells (a lost run
-    // directory). Without a container ID: one goes when DEL names an attachment whose derived MAC it has, or when
-    // another pod gets its address.
+    // At start: takes over the pods that an earlier agent's shims know and of which no record tells, when the records
+    // were lost, then or before; what else a shim knows is of pods that were deleted while no agent ran. Without a
+    // container ID: one goes when DEL names an attachment whose derived MAC it has, or when another pod gets its
+    // address.
     [[nodiscard]] Result<void> adopt(netlink::Socket& socket, const std::vector<netlink::Link>& links,
                                      const EndpointStore& endpoints);
     // Whether there was one to forget.
     bool forget(const std::string& endpoint_id);
+    // Writes again which were taken over, for a run directory that somebody removed.
+    [[nodiscard]] Result<void> rewrite() const { return adopted_.rewrite(); }
 
     // Removes records of pods that are gone, and returns their IDs.
     std::vector<std::string> drop_gone(EndpointStore& endpoints);
@@ -52,6 +59,8 @@ public:
     // Those that are to have a shim: in bridge mode, and their master is there.
     [[nodiscard]] const std::vector<MacvlanNetwork>& all() const { return networks_; }
     [[nodiscard]] bool configured() const { return !settings_.empty(); }
+    // Before the first look() that succeeded nobody knows which shims there are to be.
+    [[nodiscard]] bool known() const { return settings_.empty() || looked_; }
     [[nodiscard]] bool has_closed_gate() const;
 
     [[nodiscard]] const std::vector<MacvlanConfig>& settings() const { return settings_; }
@@ -74,15 +83,20 @@ public:
 private:
     [[nodiscard]] MacvlanNetwork network_of(const MacvlanConfig& config, const netlink::Link& master, const View& view,
                                             const std::vector<netlink::InterfaceAddress>& addresses) const;
+    // What of one network keeps its pods from being served, if anything does.
+    [[nodiscard]] std::optional<Obstacle> problem_of(const MacvlanConfig& config) const;
+    [[nodiscard]] std::string summary_of(const MacvlanConfig& config) const;
+    void keep_adopted(std::set<AdoptedPod> pods);
     [[nodiscard]] std::vector<ShimPod> pods_of(const MacvlanConfig& network, const EndpointStore& endpoints) const;
     [[nodiscard]] bool is_gone(const Endpoint& endpoint);
 
     std::vector<MacvlanConfig> settings_;
     std::vector<MacvlanNetwork> networks_;
-    std::map<std::string, Ipv4Address> host_addresses_;    // by the network's name
-    std::set<std::string> missing_masters_;                // by the network's name
-    std::map<std::string, std::vector<ShimPod>> adopted_;  // by the network's name
-    std::set<std::string> seen_;                           // paths of network namespaces that were there
+    std::map<std::string, Ipv4Address> host_addresses_;  // by the network's name
+    std::set<std::string> missing_masters_;              // by the network's name
+    AdoptedPods adopted_;
+    bool looked_ = false;
+    std::set<std::string> seen_;  // paths of network namespaces that were there
 };
 
 }  // namespace podlane

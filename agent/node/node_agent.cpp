@@ -37,7 +37,7 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       pod_links_(socket_),
       datapath_(pins_, features_),
       guard_(socket_, pins_, {.mode = settings_.guard, .buffers = features_.xdp}),
-      macvlans_(settings_.macvlans),
+      macvlans_(settings_.macvlans, settings_.run_dir / "macvlan-adopted.json"),
       moves_(loop_, socket_, settings_.macvlans, [this] { schedule_reconcile(); }) {
     health_.ok("config");
     health_.ok("repairs", repairs_.summary());
@@ -245,6 +245,9 @@ Result<void> NodeAgent::restore_records(std::string_view what) {
     repairs_.record("control", what);
     health_.ok("repairs", repairs_.summary());
     if (auto written = endpoints_.rewrite(); !written) {
+        return written;
+    }
+    if (auto written = macvlans_.rewrite(); !written) {
         return written;
     }
     return links_.record().restore();

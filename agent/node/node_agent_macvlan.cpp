@@ -56,7 +56,7 @@ void NodeAgent::look_at_macvlans(const std::vector<netlink::Link>& links) {
     const auto looked =
         macvlans_.look(socket_, {.links = links, .endpoints = endpoints_, .gate_of = gates, .stay = moves_.refused()});
     if (!looked) {
-        log::warning("{}", looked.error().message);
+        health_.degraded("macvlan", looked.error().message, "it is tried again; what was known before is in use");
     }
 }
 

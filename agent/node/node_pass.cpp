@@ -75,6 +75,7 @@ void NodeAgent::audit() {
     }
     firewall_->reconcile(health_, repairs_);
     reconcile_hooks();
+    open_shims();
     look_for_obstacles();
     health_.ok("repairs", repairs_.summary());
 }
@@ -242,6 +243,10 @@ bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) 
     pods_ = attached_pods(links);
     drop_gone_macvlan_pods();
     look_at_macvlans(links);
+    if (!macvlans_.known()) {
+        schedule_reconcile();
+        return false;
+    }
     const auto refreshed = peers_->refresh(socket_, cluster_, links, overlay_ifindex_);
     peers_->report(health_);
     if (!refreshed || !apply_host_network()) {

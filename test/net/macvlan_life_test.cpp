@@ -168,6 +168,22 @@ TEST_P(MacvlanMaster, AnotherAddress_IsTheShimsToo) {
     expect_whole();
 }
 
+// keepalived's, with its default mask. Pods have routes by the host's own.
+TEST_P(MacvlanMaster, AddressThatFailsOverBetweenHosts_DoesNotTakeThePlaceOfTheHosts) {
+    const auto own = fmt::format("{}/24", lan().host_address(1));
+    ip(node(1).ns(), fmt::format("address add {}/32 dev em2", lan().address(253)));
+    ip(node(1).ns(), fmt::format("address delete {} dev em2", own));
+    ip(node(1).ns(), fmt::format("address add {} dev em2", own));
+    ip(node(1).ns(), fmt::format("route replace default via {} dev em2", lan().gateway()));
+    EXPECT_TRUE(wait_until(
+        [&] {
+            return ip(node(1).ns(), fmt::format("-4 address show {}", shim))
+                .contains(lan().host_address(1).to_string());
+        },
+        10s));
+    expect_whole();
+}
+
 TEST_P(MacvlanMaster, ThatGoesAndComesBack_HasItsShimAgain) {
     ip(node(1).ns(), "link del em2");  // and the pods' macvlans on it
     EXPECT_TRUE(wait_until([&] { return node(1).agentctl({"status"}).status == 5; }, 10s));
@@ -201,6 +217,36 @@ TEST_P(MacvlanAgent, LostRunDirectory_LosesNoPod) {
     EXPECT_EQ(m1().put().status, 200) << "its record comes back";
     EXPECT_EQ(m1().remove().status, 200);
     EXPECT_EQ(ip(node(1).ns(), fmt::format("route show {}", m1().address())), "");
+}
+
+// The plugin removes the record; what the shim knows of the pod is left over.
+TEST_P(MacvlanAgent, PodThatIsDeletedWhileNoAgentRuns_IsNotTakenOver) {
+    const auto record = node(1).run_dir() / "endpoints" / "n1-m2-eth0.json";
+    ASSERT_TRUE(std::filesystem::exists(record));
+    node(1).kill_agent();
+    std::filesystem::remove(record);
+    node(1).start_agent();
+    node(1).wait_ready();
+    EXPECT_TRUE(wait_until(
+        [&] { return !ip(node(1).ns(), fmt::format("route show dev {}", shim)).contains(m2().address().to_string()); },
+        10s));
+    EXPECT_EQ(ip(node(1).ns(), fmt::format("neighbour show {} dev {}", m2().address(), shim)), "");
+    expect_reach(m1().ns(), lan().host_address(1), "host-1", m1().address());
+}
+
+// The first agent to find the records lost takes the pods over; the next ones still know them.
+TEST_P(MacvlanAgent, PodsThatWereTakenOver_StayOverFurtherRestarts) {
+    node(1).kill_agent();
+    std::filesystem::remove_all(node(1).run_dir() / "endpoints");
+    for (int restart = 0; restart < 2; ++restart) {
+        node(1).start_agent();
+        node(1).wait_ready();
+        expect_reach(m1().ns(), lan().host_address(1), "host-1", m1().address());
+        node(1).kill_agent();
+    }
+    node(1).start_agent();
+    node(1).wait_ready();
+    expect_reach(m1().ns(), lan().host_address(1), "host-1", m1().address());
 }
 
 TEST_P(MacvlanAgent, PodWhoseNamespaceIsGone_IsForgotten) {

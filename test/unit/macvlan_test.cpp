@@ -297,7 +297,8 @@ protected:
     }
     fs::path directory_;
     EndpointStore store_{fs::temp_directory_path() / fmt::format("podlane-macvlan-records-{}", getpid())};
-    MacvlanNetworks networks_{{MacvlanConfig{.name = "lan", .master = "em2", .shim = "podlane-lan"}}};
+    MacvlanNetworks networks_{{MacvlanConfig{.name = "lan", .master = "em2", .shim = "podlane-lan"}},
+                              fs::temp_directory_path() / "podlane-macvlan-none-adopted.json"};
 };
 
 TEST_F(MacvlanPodsTest, NamespaceThatWasThereAndIsNoMore_EndsItsRecord) {
