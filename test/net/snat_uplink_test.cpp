@@ -18,8 +18,6 @@
 namespace podlane::net {
 namespace {
 
-using testing::HasSubstr;
-
 constexpr std::uint64_t bulk_bytes = 20'000'000;
 constexpr std::size_t ethernet_header = 14;
 

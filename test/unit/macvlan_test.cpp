@@ -22,7 +22,6 @@ using netlink::LinkChange;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
-using testing::Not;
 
 namespace fs = std::filesystem;
 
