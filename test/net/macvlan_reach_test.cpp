@@ -159,7 +159,7 @@ TEST_P(MacvlanApi, PluginLearnsTheNetworkAndOperatorsSeeThePods) {
     ASSERT_TRUE(reply && reply->status == 200);
     EXPECT_EQ(nlohmann::json::parse(reply->body).at("macvlan"), nlohmann::json::parse(R"([
         {"name": "lan", "master": "em2", "mode": "bridge", "shim": "podlane-lan", "hostAddress": "172.20.7.100",
-         "routes": ["10.244.0.0/16", "10.32.0.0/24"]}])"));
+         "routes": ["10.244.0.0/16", "10.32.0.0/24", "192.168.0.1/32"]}])"));
     const auto pods = node(1).agentctl_json({"pod", "list"});
     const auto found =
         std::ranges::find(pods, "m1", [](const auto& pod) { return pod.at("name").template get<std::string>(); });
