@@ -137,6 +137,7 @@ std::string join_commands(const std::vector<std::string>& commands) {
 // Zone "trusted" accepts all. A shim is in no zone before, podlane0 and pods' devices neither.
 std::string firewalld_commands(const Facts& facts, const Refused& refused) {
     std::vector<std::string> words;
+    words.reserve(facts.macvlans.size() + 1 + facts.config.cluster_cidrs.size());
     for (const auto& network : facts.macvlans) {
         words.push_back(fmt::format("--add-interface={}", network.settings.shim));
     }
@@ -145,6 +146,7 @@ std::string firewalld_commands(const Facts& facts, const Refused& refused) {
         words.push_back(fmt::format("--add-source={}", prefix));
     }
     std::vector<std::string> commands;
+    commands.reserve(words.size());
     for (const auto& word : words) {
         commands.push_back(fmt::format("firewall-cmd --permanent --zone=trusted {}", word));
     }

@@ -19,6 +19,7 @@ Ipv4Prefix single(Ipv4Address address) {
 
 std::vector<Sender> macvlan_senders(const MacvlanFacts& network) {
     std::vector<Sender> senders;
+    senders.reserve(network.pods.size());
     for (const auto& pod : network.pods) {
         senders.push_back({single(pod.ip), fmt::format("macvlan pod {}", pod.ip)});
     }

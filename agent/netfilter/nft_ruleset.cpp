@@ -142,7 +142,7 @@ private:
             chain->rules.push_back(std::move(rule));
         }
         if (!decoded.lookups.empty()) {
-            with_sets_.push_back(Key(decoded.family, decoded.table));
+            with_sets_.emplace_back(decoded.family, decoded.table);
         }
         return {};
     }

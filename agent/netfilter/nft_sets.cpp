@@ -46,13 +46,14 @@ bool has_key_of(const Element& element, Field field) {
 
 // Adds what one element holds of numbers: alone, or up to the end that follows it in a set of intervals.
 struct Intervals {
-    explicit Intervals(const std::vector<Element>& elements) : sorted(elements) {
+    explicit Intervals(const std::vector<Element>& elements)
+        : sorted(elements), has_ends(std::ranges::any_of(elements, [](const Element& element) {
+              return element.kind == Element::Kind::end_of_interval;
+          })) {
         const auto rank = [](const Element& element) {
             return std::pair(number_of(element), element.kind == Element::Kind::value);
         };
         std::ranges::sort(sorted, {}, rank);
-        has_ends = std::ranges::any_of(
-            sorted, [](const Element& element) { return element.kind == Element::Kind::end_of_interval; });
     }
     [[nodiscard]] Range range_of(std::size_t index) const {
         const auto first = number(index);
@@ -64,7 +65,7 @@ struct Intervals {
     [[nodiscard]] std::uint32_t number(std::size_t index) const { return number_of(sorted[index]); }
 
     std::vector<Element> sorted;
-    bool has_ends = false;
+    bool has_ends;
 };
 
 void add_value(Condition& condition, const Element& element) {

@@ -42,6 +42,7 @@ std::string number_text(const Range& range, Dialect dialect) {
 // The values of a condition, with commas between.
 std::string values_of(const Condition& condition, Dialect dialect) {
     std::vector<std::string> words;
+    words.reserve(condition.interfaces.size() + condition.ranges.size());
     const char* wildcard = dialect == Dialect::nft ? "*" : "+";
     const char* quote = dialect == Dialect::nft ? "\"" : "";
     for (const auto& name : condition.interfaces) {

@@ -120,6 +120,7 @@ void add_phase(HostMove& move, std::vector<MoveStep> steps) {
 template <typename Row, typename Step>
 void add_phase(HostMove& move, const std::vector<const Row*>& rows, Step step) {
     std::vector<MoveStep> steps;
+    steps.reserve(rows.size());
     for (const auto* row : rows) {
         steps.push_back(step(*row));
     }
@@ -205,6 +206,7 @@ Result<void> carry_out(netlink::Socket& socket, const HostMove& move) {
     std::vector<netlink::Message> undos;
     for (const auto& phase : move.phases) {
         std::vector<netlink::Message> requests;
+        requests.reserve(phase.size());
         for (const auto& step : phase) {
             requests.push_back(step.request);
         }
