@@ -11,8 +11,14 @@
  * free port is found in (blocks + ports of a block) steps.
  */
 #define NAT_RANDOM_TRIES 4
-/* Counts may be wrong by what other CPUs do: the emptiest block, and if it is full, the next. */
-#define NAT_BLOCK_TRIES 2
+/*
+ * Counts may be wrong by what other CPUs do: the emptiest block, and if it is full, the next. Where
+ * ports are short counts say nothing of flows that are as good as over: a small range is searched
+ * whole.
+ */
+#define NAT_BLOCK_TRIES	     2
+#define NAT_BLOCK_TRIES_MOST 8
+#define NAT_PORT_TRIES	     128
 
 /* Added to a number of free ports, which may seem to be below zero. */
 #define NO_PORT_FREE (1U << 20)
@@ -146,6 +152,26 @@ static __always_inline int nat_try_random_port(const struct nat_ports *ports)
 	return nat_try_port(config.nat.port_low + offset);
 }
 
+static __always_inline int nat_try_blocks(struct nat_request *request)
+{
+	__u32 block = nat_emptiest_block();
+	int tried = NAT_TRY_BUSY;
+
+	for (__u32 i = 0; i < NAT_BLOCK_TRIES_MOST && tried == NAT_TRY_BUSY; i++) {
+		if (i >= NAT_BLOCK_TRIES &&
+		    (!request->in_need || i * config.nat.block_size >= NAT_PORT_TRIES))
+			break;
+		tried = nat_try_block(block);
+		if (tried != NAT_TRY_BUSY)
+			break;
+		nat_count_block_full(&request->reply, block);
+		block = request->in_need && config.nat.block_count
+			    ? (block + 1) % config.nat.block_count
+			    : nat_emptiest_block();
+	}
+	return tried;
+}
+
 static __always_inline int nat_try_any_port(struct nat_request *request)
 {
 	/* There before the claim, so that the claim is counted. */
@@ -156,14 +182,7 @@ static __always_inline int nat_try_any_port(struct nat_request *request)
 		tried = nat_try_port(bpf_ntohs(request->flow.pod_port));
 	for (int i = 0; i < NAT_RANDOM_TRIES && tried == NAT_TRY_BUSY; i++)
 		tried = nat_try_random_port(ports);
-	for (int i = 0; i < NAT_BLOCK_TRIES && tried == NAT_TRY_BUSY; i++) {
-		__u32 block = nat_emptiest_block();
-
-		tried = nat_try_block(block);
-		if (tried == NAT_TRY_BUSY)
-			nat_count_block_full(&request->reply, block);
-	}
-	return tried;
+	return tried == NAT_TRY_BUSY ? nat_try_blocks(request) : tried;
 }
 
 /*
