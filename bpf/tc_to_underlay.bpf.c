@@ -199,13 +199,22 @@ static __always_inline int leave_without_pod(struct __sk_buff *skb, const struct
 	return nat_check_host(skb);
 }
 
+/* By a shim that carries the host: they see each other as they are. Any other device leads to the
+ * LAN, where the shim is gone for the moment. */
+static __always_inline bool is_for_macvlan_pod(const struct __sk_buff *skb,
+					       const struct packet *packet)
+{
+	const struct macvlan_pod *pod = find_macvlan_pod(packet->destination);
+
+	return pod && pod->ifindex == skb->ifindex;
+}
+
 static __always_inline int leave_node(struct __sk_buff *skb, const struct packet *packet,
 				      const struct pod_endpoint *pod, enum destination_kind kind)
 {
 	if (config.nat.enabled && kind == DESTINATION_NOBODY)
 		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NO_POD_ROUTE);
-	/* By a shim that carries the host. They see each other as they are. */
-	if (find_macvlan_pod(packet->destination))
+	if (is_for_macvlan_pod(skb, packet))
 		return VERDICT_PASS;
 	if (config.nat.enabled && (nat_is_wanted(pod, kind) || nat_is_kept(packet)))
 		return nat_leave(skb, packet, pod, kind);

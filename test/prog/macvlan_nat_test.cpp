@@ -175,5 +175,18 @@ TEST_F(MacvlanTest, VethPodsTowardsTheOutside_AreStillLeftAlone) {
     EXPECT_TRUE(leaves_alone(underlay_out, bytes(frame)));
 }
 
+// While the shim is being mended the host's route leads to the LAN.
+TEST_F(MacvlanTest, VethPodToAMacvlanPod_LeavesAsItIsByTheShimAlone) {
+    const Frame frame{.ethernet = {.destination = mac1_mac, .source = underlay_mac("n1")},
+                      .ip = {.source = web_ip, .destination = mac1_ip, .ttl = 63},
+                      .transport = Tcp{kept_port, 80, tcp_flag::syn}};
+    const Bytes packet = bytes(frame);
+    EXPECT_TRUE(
+        comes_to(translating_node(), {Hook::to_underlay, shim_device}, packet, {Verdict::pass, packet, 0}, Counted{}));
+    EXPECT_TRUE(comes_to(translating_node(), underlay_out, packet,
+                         {Verdict::pass, bytes(from(frame, n1_ip, kept_port)), 0},
+                         once(counter_of(PATH_STACK_TO_OUTSIDE), packet)));
+}
+
 }  // namespace
 }  // namespace podlane::prog

@@ -8,9 +8,9 @@
 namespace podlane::prog {
 namespace {
 
-nat_config macvlan_alone() {
+nat_config macvlan_with(std::uint32_t enabled) {
     nat_config config = nat_config_for(nat_range.first, nat_range.last);
-    config.enabled = 0;
+    config.enabled = enabled;
     config.macvlan = 1;
     return config;
 }
@@ -30,27 +30,23 @@ void clear(Node& node) {
     must(map.erase_all(keys));
 }
 
-}  // namespace
-
-Node& MacvlanTest::node() {
-    static Node node("n1", macvlan_alone(), "macvlan");
+void create_shim_once() {
     static const bool created = [] {
         must(create_devices({{shim_device, shim_mac}}));
         return true;
     }();
     static_cast<void>(created);
-    return node;
 }
 
-void MacvlanTest::SetUp() {
-    Node& n1 = node();
+void reset_macvlan(Node& node) {
+    create_shim_once();
     connect_underlay();
-    clear<spec::nat_by_flow>(n1);
-    clear<spec::nat_by_reply>(node());
-    clear<spec::nat_ports_by_destination>(node());
-    clear<spec::nat_flows_by_pod>(node());
-    clear<spec::nat_fragments>(node());
-    auto pods = map_of<spec::macvlan_pods_by_ipv4>(node());
+    clear<spec::nat_by_flow>(node);
+    clear<spec::nat_by_reply>(node);
+    clear<spec::nat_ports_by_destination>(node);
+    clear<spec::nat_flows_by_pod>(node);
+    clear<spec::nat_fragments>(node);
+    auto pods = map_of<spec::macvlan_pods_by_ipv4>(node);
     for (const auto& [ip, mac] : {std::pair{mac1_ip, mac1_mac}, {mac2_ip, mac2_mac}}) {
         macvlan_pod pod{};
         pod.ifindex = ifindex_of(shim_device);
@@ -58,7 +54,28 @@ void MacvlanTest::SetUp() {
         std::ranges::copy(mac.bytes(), pod.mac);
         must(pods.update(ip.wire(), pod));
     }
-    node().reset();
+    node.reset();
+}
+
+}  // namespace
+
+Node& MacvlanTest::node() {
+    static Node node("n1", macvlan_with(0), "macvlan");
+    return node;
+}
+
+Node& MacvlanTest::translating_node() {
+    static Node node("n1", macvlan_with(1), "macvlan-nat");
+    return node;
+}
+
+void MacvlanTest::SetUp() {
+    for (Node* one : {&node(), &translating_node()}) {
+        reset_macvlan(*one);
+    }
+    auto devices = map_of<spec::nat_address_by_device>(translating_node());
+    must(devices.update(ifindex_of("eth1"), uplink_of_n1()));
+    must(devices.update(ifindex_of(shim_device), uplink_of_n1(0, host_ip)));
 }
 
 testing::AssertionResult MacvlanTest::drops(const At& at, const Bytes& packet, drop_reason reason) {

@@ -29,6 +29,8 @@ protected:
     void SetUp() override;
 
     [[nodiscard]] static Node& node();
+    // One whose other pods are translated, by eth1 and by the shim.
+    [[nodiscard]] static Node& translating_node();
     [[nodiscard]] static testing::AssertionResult drops(const At& at, const Bytes& packet, drop_reason reason);
     // Passed on as it came, under the path.
     [[nodiscard]] static testing::AssertionResult passes(const At& at, const Bytes& packet, forward_path path);
