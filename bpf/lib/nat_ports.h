@@ -152,24 +152,31 @@ static __always_inline int nat_try_random_port(const struct nat_ports *ports)
 	return nat_try_port(config.nat.port_low + offset);
 }
 
+static __always_inline bool nat_may_try_block(const struct nat_request *request, __u32 tries)
+{
+	return tries < NAT_BLOCK_TRIES ||
+	       (request->in_need && tries * config.nat.block_size < NAT_PORT_TRIES);
+}
+
+static __always_inline __u32 nat_next_block(const struct nat_request *request, __u32 block)
+{
+	return request->in_need && config.nat.block_count ? (block + 1) % config.nat.block_count
+							  : nat_emptiest_block();
+}
+
 static __always_inline int nat_try_blocks(struct nat_request *request)
 {
 	__u32 block = nat_emptiest_block();
-	int tried = NAT_TRY_BUSY;
 
-	for (__u32 i = 0; i < NAT_BLOCK_TRIES_MOST && tried == NAT_TRY_BUSY; i++) {
-		if (i >= NAT_BLOCK_TRIES &&
-		    (!request->in_need || i * config.nat.block_size >= NAT_PORT_TRIES))
-			break;
-		tried = nat_try_block(block);
+	for (__u32 i = 0; i < NAT_BLOCK_TRIES_MOST && nat_may_try_block(request, i); i++) {
+		int tried = nat_try_block(block);
+
 		if (tried != NAT_TRY_BUSY)
-			break;
+			return tried;
 		nat_count_block_full(&request->reply, block);
-		block = request->in_need && config.nat.block_count
-			    ? (block + 1) % config.nat.block_count
-			    : nat_emptiest_block();
+		block = nat_next_block(request, block);
 	}
-	return tried;
+	return NAT_TRY_BUSY;
 }
 
 static __always_inline int nat_try_any_port(struct nat_request *request)
