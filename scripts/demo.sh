@@ -11,16 +11,6 @@
 #   --keep   leave it up, and print commands to look inside
 #   down     remove what was kept, of either story
 set -euo pipefail
-# shellcheck source=scripts/lib/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
-# shellcheck source=scripts/lib/netns.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/netns.sh"
-# shellcheck source=scripts/lib/cni.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/cni.sh"
-# shellcheck source=scripts/lib/cluster.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/cluster.sh"
-# shellcheck source=scripts/lib/narrate.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/narrate.sh"
 # shellcheck source=scripts/lib/demo.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/demo.sh"
 

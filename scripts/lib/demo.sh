@@ -1,7 +1,18 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with the script that sources this
 # SPDX-License-Identifier: Apache-2.0
-# What the stories of demo.sh share. Sourced after cluster.sh; the caller defines remove_all, which takes down whatever
-# it brought up and never fails for what is not there.
+# What the stories of demo.sh share, with the libraries that they stand on. The caller defines remove_all, which takes down
+# whatever it brought up and never fails for what is not there.
+
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/lib/netns.sh
+source "$(dirname "${BASH_SOURCE[0]}")/netns.sh"
+# shellcheck source=scripts/lib/cni.sh
+source "$(dirname "${BASH_SOURCE[0]}")/cni.sh"
+# shellcheck source=scripts/lib/cluster.sh
+source "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
+# shellcheck source=scripts/lib/narrate.sh
+source "$(dirname "${BASH_SOURCE[0]}")/narrate.sh"
 
 in_pod() {
   local pod=$1

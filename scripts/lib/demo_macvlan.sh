@@ -10,16 +10,6 @@
 #   --keep   leave it up, and print commands to look inside
 #   down     remove one that was kept
 set -euo pipefail
-# shellcheck source=scripts/lib/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-# shellcheck source=scripts/lib/netns.sh
-source "$(dirname "${BASH_SOURCE[0]}")/netns.sh"
-# shellcheck source=scripts/lib/cni.sh
-source "$(dirname "${BASH_SOURCE[0]}")/cni.sh"
-# shellcheck source=scripts/lib/cluster.sh
-source "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
-# shellcheck source=scripts/lib/narrate.sh
-source "$(dirname "${BASH_SOURCE[0]}")/narrate.sh"
 # shellcheck source=scripts/lib/demo.sh
 source "$(dirname "${BASH_SOURCE[0]}")/demo.sh"
 
