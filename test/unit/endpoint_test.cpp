@@ -180,6 +180,10 @@ TEST(EndpointTest, DerivedNames_NeverChange) {
     EXPECT_EQ(host_interface_name("c1", "eth0"), "pl0hb6sdgh90i09");
     EXPECT_EQ(derived_pod_mac("c1", "eth0").to_string(), "26:2e:51:09:21:76");
     EXPECT_EQ(derived_host_mac("c1", "eth0").to_string(), "e2:fa:f4:53:d5:98");
+    const std::string_view id = "07e5c3a18f6d4b2907e5c3a18f6d4b2907e5c3a18f6d4b2907e5c3a18f6d4b29";
+    EXPECT_EQ(host_interface_name(id, "net1"), "pl2nrtgc2hf8d7a");
+    EXPECT_EQ(derived_pod_mac(id, "net1").to_string(), "7a:69:6b:4d:5b:ef");
+    EXPECT_EQ(derived_host_mac(id, "net1").to_string(), "5e:fc:41:ec:f0:15");
 }
 
 TEST(EndpointTest, DerivedNames_DifferForEveryAttachmentAndAreUsable) {

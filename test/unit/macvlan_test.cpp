@@ -63,7 +63,9 @@ netlink::Link good() {
 // ---- the MAC
 
 TEST(ShimMacTest, IsStableLocalAndDiffersByNodeAndNetwork) {
-    EXPECT_EQ(shim_mac("n1", "lan"), MacAddress::parse("96:60:89:c5:73:a8").value()) << "pods have it in their tables";
+    EXPECT_EQ(shim_mac("n1", "lan").to_string(), "96:60:89:c5:73:a8") << "pods have it in their tables";
+    EXPECT_EQ(shim_mac("node-17.example.org", "dmz-10").to_string(), "3e:c5:44:81:39:2d");
+    EXPECT_EQ(shim_mac("k\xc3\xb6ln", "lan").to_string(), "6e:e4:b7:92:50:31") << "whatever the sign of char";
     EXPECT_NE(shim_mac("n1", "lan"), shim_mac("n2", "lan"));
     EXPECT_NE(shim_mac("n1", "lan"), shim_mac("n1", "dmz"));
     EXPECT_NE(shim_mac("n1", "1lan"), shim_mac("n11", "lan"));
