@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 #include <vector>
 
 #include <nlohmann/json.hpp>
+
+#include "maps/base/name_hash.h"
 
 namespace podlane {
 namespace {
@@ -27,29 +28,11 @@ bool consists_of(std::string_view text, std::string_view punctuation) {
         text, [&](char c) { return is_letter_or_digit(c) || punctuation.find(c) != std::string_view::npos; });
 }
 
-// FNV-1a over both names and a purpose, finished with MurmurHash3's mixer so that every output bit depends on every
-// input byte.
+// With the second round of MurmurHash3's finalizer, so that every output bit depends on every input byte: an
+// interface's name has all 64.
 std::uint64_t attachment_hash(std::string_view purpose, std::string_view container_id, std::string_view if_name) {
-    std::uint64_t hash = 0xcbf29ce484222325U;
-    for (const std::string_view part : {purpose, container_id, if_name}) {
-        for (const char c : part) {
-            hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3U;
-        }
-        hash *= 0x100000001b3U;  // a zero byte: "ab"+"c" must differ from "a"+"bc"
-    }
-    hash = (hash ^ (hash >> 33U)) * 0xff51afd7ed558ccdU;
-    hash = (hash ^ (hash >> 33U)) * 0xc4ceb9fe1a85ec53U;
+    const std::uint64_t hash = name_hash({purpose, container_id, if_name}) * 0xc4ceb9fe1a85ec53U;
     return hash ^ (hash >> 33U);
-}
-
-MacAddress derived_mac(std::uint64_t hash) {
-    std::array<std::uint8_t, 6> bytes{};
-    for (auto& byte : bytes) {
-        byte = static_cast<std::uint8_t>(hash);
-        hash >>= 8U;
-    }
-    bytes[0] = static_cast<std::uint8_t>((bytes[0] & 0xfcU) | 0x02U);  // unicast, locally administered
-    return MacAddress(bytes);
 }
 
 Result<std::string> text_field(const nlohmann::json& json, const char* key) {
@@ -301,11 +284,11 @@ std::string host_interface_name(std::string_view container_id, std::string_view 
 }
 
 MacAddress derived_pod_mac(std::string_view container_id, std::string_view if_name) {
-    return derived_mac(attachment_hash("pod", container_id, if_name));
+    return local_mac(attachment_hash("pod", container_id, if_name));
 }
 
 MacAddress derived_host_mac(std::string_view container_id, std::string_view if_name) {
-    return derived_mac(attachment_hash("host", container_id, if_name));
+    return local_mac(attachment_hash("host", container_id, if_name));
 }
 
 }  // namespace podlane
