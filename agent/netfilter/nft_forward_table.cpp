@@ -5,42 +5,29 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
-#include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstring>
 
+#include "agent/netfilter/nft_message.h"
+
 namespace podlane {
 namespace {
 
+using netfilter::nft::request;
 using netlink::Attributes;
 using netlink::Message;
+namespace nft = netfilter::nft;
 
 constexpr std::size_t address_size = 4;
 constexpr std::uint32_t matched_register = NFT_REG_1;
 // libnftnl's layout of a rule's user data: type, length, text with its zero. Type 0 is the comment.
 constexpr auto comment_type = std::byte{0};
 
-constexpr std::uint16_t type_of(unsigned message) {
-    return static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8U) | message);
-}
-
-nfgenmsg header_for(std::uint8_t family, std::uint16_t resource) {
-    nfgenmsg header{};
-    header.nfgen_family = family;
-    header.version = NFNETLINK_V0;
-    header.res_id = std::endian::native == std::endian::little ? __builtin_bswap16(resource) : resource;
-    return header;
-}
-
-Message request(unsigned type, std::uint16_t flags, std::string label) {
-    return {type_of(type), flags, header_for(NFPROTO_IPV4, 0), std::move(label)};
-}
-
 Message bracket(unsigned type) {
-    Message message(static_cast<std::uint16_t>(type), 0, header_for(AF_UNSPEC, NFNL_SUBSYS_NFTABLES),
+    Message message(static_cast<std::uint16_t>(type), 0, nft::header_for(AF_UNSPEC, NFNL_SUBSYS_NFTABLES),
                     "change the rules of nf_tables");
     message.raw().nlmsg_flags = NLM_F_REQUEST;
     return message;
@@ -100,7 +87,8 @@ void put_chain(Message& message) {
 }
 
 Message delete_rule_message(const FoundForwardRule& rule) {
-    Message message = request(NFT_MSG_DELRULE, 0, fmt::format("delete rule {} of {}", rule.handle, forward_chain));
+    Message message =
+        request(NFT_MSG_DELRULE, NFPROTO_IPV4, fmt::format("delete rule {} of {}", rule.handle, forward_chain));
     put_chain(message);
     const auto wire = std::endian::native == std::endian::little ? __builtin_bswap64(rule.handle) : rule.handle;
     message.put_bytes(NFTA_RULE_HANDLE, std::as_bytes(std::span(&wire, 1)));
@@ -205,14 +193,14 @@ std::optional<std::uint64_t> handle_of(const Attributes& rule) {
 }
 
 bool is_message(const nlmsghdr& message, unsigned type) {
-    const auto* header = netlink::header_of<nfgenmsg>(message);
-    return message.nlmsg_type == type_of(type) && header != nullptr && header->nfgen_family == NFPROTO_IPV4;
+    const auto* header = nft::header_if(message, type);
+    return header != nullptr && header->nfgen_family == NFPROTO_IPV4;
 }
 
 }  // namespace
 
 Message add_rule_message(const ForwardRule& rule) {
-    Message message = request(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, fmt::format("{}", rule));
+    Message message = request(NFT_MSG_NEWRULE, NFPROTO_IPV4, fmt::format("{}", rule), NLM_F_CREATE | NLM_F_APPEND);
     put_chain(message);
     message.put_nested(NFTA_RULE_EXPRESSIONS, [&](Message& list) {
         put_address_match(list, rule);
@@ -256,7 +244,7 @@ bool concerns_forward_chain(const nlmsghdr& message) {
 }
 
 Result<ForwardChain> NftForwardTable::read() {
-    Message ask = request(NFT_MSG_GETCHAIN, 0, "read chain FORWARD of nf_tables");
+    Message ask = request(NFT_MSG_GETCHAIN, NFPROTO_IPV4, "read chain FORWARD of nf_tables");
     ask.put_string(NFTA_CHAIN_TABLE, forward_table);
     ask.put_string(NFTA_CHAIN_NAME, forward_chain);
     ForwardChain chain;
@@ -272,7 +260,7 @@ Result<ForwardChain> NftForwardTable::read() {
     if (!answer) {
         return std::unexpected(answer.error());
     }
-    Message dump = request(NFT_MSG_GETRULE, 0, "list the rules of chain FORWARD of nf_tables");
+    Message dump = request(NFT_MSG_GETRULE, NFPROTO_IPV4, "list the rules of chain FORWARD of nf_tables");
     put_chain(dump);
     auto rules = socket_.dump(std::move(dump), &decode_forward_rule);
     if (!rules) {

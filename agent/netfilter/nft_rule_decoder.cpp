@@ -4,7 +4,6 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <net/if.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <cstring>
 #include <map>
 
+#include "agent/netfilter/nft_message.h"
 #include "agent/netfilter/ruleset_readers.h"
 
 namespace podlane::netfilter::nft {
@@ -393,19 +393,15 @@ Element element_of(const Attributes& attributes) {
     return element;
 }
 
-bool is_message(const nlmsghdr& message, unsigned type) {
-    return message.nlmsg_type == ((NFNL_SUBSYS_NFTABLES << 8U) | type) &&
-           netlink::header_of<nfgenmsg>(message) != nullptr;
-}
-
 }  // namespace
 
 std::optional<DecodedRule> decode_rule(const nlmsghdr& message) {
-    if (!is_message(message, NFT_MSG_NEWRULE)) {
+    const auto* header = header_if(message, NFT_MSG_NEWRULE);
+    if (header == nullptr) {
         return std::nullopt;
     }
     const Attributes attributes(message, sizeof(nfgenmsg));
-    DecodedRule decoded{.family = netlink::header_of<nfgenmsg>(message)->nfgen_family,
+    DecodedRule decoded{.family = header->nfgen_family,
                         .table = attributes.string(NFTA_RULE_TABLE).value_or(""),
                         .chain = attributes.string(NFTA_RULE_CHAIN).value_or("")};
     decoded.rule.handle = handle_of(attributes);
@@ -417,7 +413,7 @@ std::optional<DecodedRule> decode_rule(const nlmsghdr& message) {
 }
 
 std::optional<std::vector<Element>> decode_elements(const nlmsghdr& message) {
-    if (!is_message(message, NFT_MSG_NEWSETELEM)) {
+    if (header_if(message, NFT_MSG_NEWSETELEM) == nullptr) {
         return std::nullopt;
     }
     std::vector<Element> elements;

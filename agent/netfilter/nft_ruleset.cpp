@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
 #include <map>
 #include <tuple>
 #include <utility>
 
+#include "agent/netfilter/nft_message.h"
 #include "agent/netfilter/ruleset_readers.h"
 
 namespace podlane::netfilter {
@@ -15,6 +15,7 @@ namespace {
 
 using netlink::Attributes;
 using netlink::Message;
+using nft::request;
 
 // Elements of larger verdict maps are not rules that somebody wrote.
 constexpr std::size_t largest_verdict_map = 256;
@@ -26,24 +27,13 @@ struct DecodedChain {
     Chain chain;
 };
 
-constexpr std::uint16_t type_of(unsigned message) {
-    return static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8U) | message);
-}
-
-Message request(unsigned type, std::uint8_t family, std::string label) {
-    nfgenmsg header{};
-    header.nfgen_family = family;
-    header.version = NFNETLINK_V0;
-    return {type_of(type), 0, header, std::move(label)};
-}
-
 Hook hook_of(std::uint32_t number) {
     return number == NF_INET_LOCAL_IN ? Hook::input : number == NF_INET_FORWARD ? Hook::forward : Hook::other;
 }
 
 std::optional<DecodedChain> decode_chain(const nlmsghdr& message) {
-    const auto* header = netlink::header_of<nfgenmsg>(message);
-    if (message.nlmsg_type != type_of(NFT_MSG_NEWCHAIN) || header == nullptr) {
+    const auto* header = nft::header_if(message, NFT_MSG_NEWCHAIN);
+    if (header == nullptr) {
         return std::nullopt;
     }
     const Attributes attributes(message, sizeof(nfgenmsg));
