@@ -10,21 +10,15 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <memory>
 #include <ranges>
 
-#include <libiptc/libiptc.h>
-
+#include "agent/netfilter/iptc_table.h"
 #include "maps/base/fd.h"
 
 namespace podlane {
 namespace {
 
-struct Free {
-    void operator()(xtc_handle* handle) const { iptc_free(handle); }
-};
-using Table = std::unique_ptr<xtc_handle, Free>;
+using netfilter::IptcTable;
 
 constexpr std::size_t aligned(std::size_t size) {
     return XT_ALIGN(size);
@@ -108,19 +102,14 @@ std::unexpected<Error> fail_by_libiptc(std::string_view what) {
     return std::unexpected(Error{code, fmt::format("{}: {}", what, iptc_strerror(code))});
 }
 
-// Asking the kernel for a table makes it: a host that has none stays without.
+// A host that has none stays without.
 bool has_filter_table() {
-    std::ifstream names("/proc/thread-self/net/ip_tables_names");
-    for (std::string name; std::getline(names, name);) {
-        if (name == forward_table) {
-            return true;
-        }
-    }
-    return false;
+    const auto names = netfilter::present_iptc_tables();
+    return std::ranges::find(names, forward_table) != names.end();
 }
 
-Result<Table> open_table() {
-    Table table(iptc_init(forward_table));
+Result<IptcTable> open_table() {
+    IptcTable table(iptc_init(forward_table));
     if (!table) {
         return fail_by_libiptc("read the filter table");
     }

@@ -2,31 +2,15 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <fstream>
-#include <memory>
 
-#include <libiptc/libiptc.h>
-
+#include "agent/netfilter/iptc_table.h"
 #include "agent/netfilter/ruleset_readers.h"
 
 namespace podlane::netfilter {
 namespace {
 
-struct Free {
-    void operator()(xtc_handle* handle) const { iptc_free(handle); }
-};
-using Handle = std::unique_ptr<xtc_handle, Free>;
-
-// Asking the kernel for a table makes it.
-std::vector<std::string> present_tables(Tables wanted) {
-    std::vector<std::string> names;
-    std::ifstream file("/proc/thread-self/net/ip_tables_names");
-    for (std::string name; std::getline(file, name);) {
-        if (name == "filter" || (name == "nat" && wanted == Tables::all)) {
-            names.push_back(name);
-        }
-    }
-    return names;
+bool is_wanted(const std::string& name, Tables wanted) {
+    return name == "filter" || (name == "nat" && wanted == Tables::all);
 }
 
 Sense sense_of(const ipt_ip& header, unsigned flag) {
@@ -136,8 +120,11 @@ Chain read_chain(const char* name, xtc_handle* table) {
 
 Result<std::vector<Table>> read_legacy_tables(Tables wanted) {
     std::vector<Table> tables;
-    for (const auto& name : present_tables(wanted)) {
-        const Handle handle(iptc_init(name.c_str()));
+    for (const auto& name : present_iptc_tables()) {
+        if (!is_wanted(name, wanted)) {
+            continue;
+        }
+        const IptcTable handle(iptc_init(name.c_str()));
         if (!handle) {
             const int code = errno;
             return std::unexpected(Error{code, fmt::format("read table {}: {}", name, iptc_strerror(code))});
