@@ -7,13 +7,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <ranges>
 
 #include "agent/netfilter/iptc_table.h"
 #include "maps/base/fd.h"
+#include "maps/base/prefix_mask.h"
 
 namespace podlane {
 namespace {
@@ -79,10 +79,7 @@ bool is_accept(const ipt_entry& entry, const ForwardRule& rule, xtc_handle* tabl
 }
 
 std::optional<Ipv4Prefix> prefix_of(in_addr address, in_addr mask) {
-    const auto bits = Ipv4Address::from_wire(mask.s_addr).host();
-    const auto length = static_cast<unsigned>(std::countl_one(bits));
-    const auto prefix = Ipv4Prefix::masked(Ipv4Address::from_wire(address.s_addr), length);
-    return prefix.mask_host() == bits ? std::optional(prefix) : std::nullopt;
+    return prefix_of_mask(Ipv4Address::from_wire(address.s_addr), Ipv4Address::from_wire(mask.s_addr).host());
 }
 
 std::optional<ForwardRule> decode(const ipt_entry& entry, xtc_handle* table) {

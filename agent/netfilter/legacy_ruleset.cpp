@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "agent/netfilter/iptc_table.h"
 #include "agent/netfilter/ruleset_readers.h"
+#include "maps/base/prefix_mask.h"
 
 namespace podlane::netfilter {
 namespace {
@@ -35,12 +35,11 @@ void add_addresses(std::vector<Condition>& conditions, Condition condition, in_a
     if (mask.s_addr == 0) {
         return;
     }
-    const auto bits = Ipv4Address::from_wire(mask.s_addr).host();
     const auto prefix =
-        Ipv4Prefix::masked(Ipv4Address::from_wire(address.s_addr), static_cast<unsigned>(std::countl_one(bits)));
-    if (prefix.mask_host() == bits) {
-        condition.ranges.push_back(Range::of(prefix));
-    } else {  // bits that are not the first ones
+        prefix_of_mask(Ipv4Address::from_wire(address.s_addr), Ipv4Address::from_wire(mask.s_addr).host());
+    if (prefix) {
+        condition.ranges.push_back(Range::of(*prefix));
+    } else {
         condition.field = Field::unreadable;
         condition.text = "-m address-mask";
     }

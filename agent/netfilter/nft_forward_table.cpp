@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "agent/netfilter/nft_message.h"
+#include "maps/base/prefix_mask.h"
 
 namespace podlane {
 namespace {
@@ -171,14 +172,12 @@ struct Decoder {
             return std::nullopt;
         }
         const std::uint32_t loaded = ~std::uint32_t{0} << (8 * (address_size - size));
-        const std::uint32_t bits = mask & loaded;
-        const auto prefix =
-            Ipv4Prefix::masked(Ipv4Address::from_host(*address), static_cast<unsigned>(std::countl_one(bits)));
+        const auto prefix = prefix_of_mask(Ipv4Address::from_host(*address), mask & loaded);
         const bool source = *offset == offsetof(iphdr, saddr);
-        if (prefix.mask_host() != bits || (!source && *offset != offsetof(iphdr, daddr))) {
+        if (!prefix || (!source && *offset != offsetof(iphdr, daddr))) {
             return std::nullopt;
         }
-        return ForwardRule{source ? PodSide::source : PodSide::destination, prefix};
+        return ForwardRule{source ? PodSide::source : PodSide::destination, *prefix};
     }
 };
 

@@ -14,6 +14,7 @@
 
 #include "agent/netfilter/nft_message.h"
 #include "agent/netfilter/ruleset_readers.h"
+#include "maps/base/prefix_mask.h"
 
 namespace podlane::netfilter::nft {
 namespace {
@@ -133,14 +134,12 @@ Condition compare_address(const Loaded& loaded, std::uint32_t operation, Bytes v
         return condition;
     }
     const auto bytes = ~std::uint32_t{0} << (8 * (address_size - loaded.size));
-    const auto bits = loaded.mask.value_or(bytes) & bytes;
-    const auto prefix =
-        Ipv4Prefix::masked(Ipv4Address::from_host(address), static_cast<unsigned>(std::countl_one(bits)));
-    if (prefix.mask_host() != bits || operation > NFT_CMP_NEQ) {
+    const auto prefix = prefix_of_mask(Ipv4Address::from_host(address), loaded.mask.value_or(bytes) & bytes);
+    if (!prefix || operation > NFT_CMP_NEQ) {
         return {.field = Field::unreadable, .text = "ip"};
     }
     condition.sense = operation == NFT_CMP_NEQ ? Sense::is_not : Sense::is;
-    condition.ranges.push_back(Range::of(prefix));
+    condition.ranges.push_back(Range::of(*prefix));
     return condition;
 }
 

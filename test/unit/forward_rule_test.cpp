@@ -3,12 +3,16 @@
 
 #include <linux/netfilter/nf_tables.h>
 
+#include <algorithm>
 #include <array>
+#include <span>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "agent/netfilter/nft_forward_table.h"
+#include "agent/netfilter/ruleset_readers.h"
 
 namespace podlane {
 namespace {
@@ -80,6 +84,21 @@ TEST(NftRuleCodecTest, RuleOfOurs_IsReadBackAsWhatItWas) {
         EXPECT_EQ(found->rule, rule);
         EXPECT_TRUE(concerns_forward_chain(message.raw()));
     }
+}
+
+TEST(NftRuleCodecTest, RuleWhoseMaskHasHoles_IsNoneThatCanBeTold) {
+    constexpr std::array mask = {std::byte{0xff}, std::byte{0xff}, std::byte{0}, std::byte{0}};
+    auto message = with_handle(add_rule_message(from_first));
+    const std::span bytes(reinterpret_cast<std::byte*>(&message.raw()), message.raw().nlmsg_len);
+    const auto found = std::ranges::search(bytes, mask);
+    ASSERT_FALSE(found.empty());
+    EXPECT_EQ(decode_forward_rule(message.raw())->rule, from_first);
+    const auto readable = netfilter::nft::decode_rule(message.raw())->rule.conditions;
+    ASSERT_FALSE(readable.empty());
+    EXPECT_EQ(readable.front().field, netfilter::Field::source);
+    std::swap(found[1], found[2]);
+    EXPECT_EQ(decode_forward_rule(message.raw())->rule, std::nullopt);
+    EXPECT_EQ(netfilter::nft::decode_rule(message.raw())->rule.conditions.front().field, netfilter::Field::unreadable);
 }
 
 TEST(NftRuleCodecTest, RuleOfOursCutOffAnywhere_IsReadWithoutHarm) {
