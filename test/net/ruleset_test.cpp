@@ -115,6 +115,19 @@ TEST_P(IptablesRuleset, PortsAndProtocols_AreRead) {
     }
 }
 
+TEST_P(IptablesRuleset, MaskWithHoles_IsUnreadable) {
+    add("-A INPUT -s 10.0.1.0/255.0.255.0 -j DROP");
+    add("-A INPUT ! -d 10.0.0.1/255.0.0.1 -j DROP");
+    const auto table = filter();
+    const auto& rules = table.find("INPUT")->rules;
+    ASSERT_EQ(rules.size(), 2U);
+    for (const auto& rule : rules) {
+        ASSERT_EQ(rule.conditions.size(), 1U);
+        EXPECT_EQ(rule.conditions.front().field, Field::unreadable);
+        EXPECT_THAT(rule.conditions.front().ranges, IsEmpty());
+    }
+}
+
 TEST_P(IptablesRuleset, PolicyMarksAndUnknownModules_AreToldAsWhatTheyAre) {
     add("-P FORWARD DROP");
     add("-A FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT");
