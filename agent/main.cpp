@@ -37,12 +37,7 @@ PathMode path_mode(OverlayMode mode) {
 }
 
 NodeSettings settings_of(const Config& config) {
-    return {.node_name = config.node_name,
-            .run_dir = config.run_dir,
-            .bpffs = config.bpffs,
-            .underlay_device = config.underlay.device,
-            .guard = config.underlay.xdp,
-            .vni = config.overlay.vni,
+    return {.config = config,
             .overlay = {.mode = path_mode(config.overlay.mode),
                         .device = config.overlay.device,
                         .port = config.overlay.port,
@@ -54,8 +49,7 @@ NodeSettings settings_of(const Config& config) {
                                  .non_masquerade_cidrs = config.snat.non_masquerade_cidrs,
                                  .service_cidrs = config.service_cidrs,
                                  .port_low = config.snat.port_range.low,
-                                 .port_high = config.snat.port_range.high}},
-            .macvlans = config.macvlan};
+                                 .port_high = config.snat.port_range.high}}};
 }
 
 // Others read subnet.env in it: only the records and the socket are private.

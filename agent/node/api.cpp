@@ -53,7 +53,7 @@ Json status_of(const NodeAgent& agent) {
             {{"name", one.name}, {"state", to_string(one.state)}, {"reason", one.reason}, {"action", one.action}});
     }
     return {{"state", to_string(agent.health().overall())},
-            {"node", agent.settings().node_name},
+            {"node", agent.settings().config.node_name},
             {"version", PODLANE_VERSION},
             {"subsystems", subsystems},
             {"details",

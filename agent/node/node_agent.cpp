@@ -20,6 +20,10 @@ constexpr auto settings_audit_period = std::chrono::milliseconds(700);
 // A part of the table of translations at a time: all of it in 8 s at most.
 constexpr auto nat_sweep_period = std::chrono::seconds(1);
 
+std::filesystem::path in_run_dir(const Config& config, const char* name) {
+    return std::filesystem::path(config.run_dir) / name;
+}
+
 }  // namespace
 
 NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Kernel kernel)
@@ -27,18 +31,18 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       source_(source),
       settings_(std::move(settings)),
       features_(kernel.features),
-      pins_(settings_.bpffs),
+      pins_(settings_.config.bpffs),
       health_({"config", "state", "node", "underlay", "overlay", "peers", "firewall", "datapath", "guard", "maps",
                "snat", "pods", "macvlan", "repairs"}),
-      endpoints_(settings_.run_dir / "endpoints"),
+      endpoints_(in_run_dir(settings_.config, "endpoints")),
       socket_(std::move(kernel.socket)),
       monitor_(std::move(kernel.monitor)),
-      links_(socket_, SysctlRecord((settings_.run_dir / "sysctls.json").string())),
+      links_(socket_, SysctlRecord(in_run_dir(settings_.config, "sysctls.json").string())),
       pod_links_(socket_),
       datapath_(pins_, features_),
-      guard_(socket_, pins_, {.mode = settings_.guard, .buffers = features_.xdp}),
-      macvlans_(settings_.macvlans, settings_.run_dir / "macvlan-adopted.json"),
-      moves_(loop_, socket_, settings_.macvlans, [this] { schedule_reconcile(); }) {
+      guard_(socket_, pins_, {.mode = settings_.config.underlay.xdp, .buffers = features_.xdp}),
+      macvlans_(settings_.config.macvlan, in_run_dir(settings_.config, "macvlan-adopted.json")),
+      moves_(loop_, socket_, settings_.config.macvlan, [this] { schedule_reconcile(); }) {
     health_.ok("config");
     health_.ok("repairs", repairs_.summary());
 }
@@ -62,10 +66,10 @@ Result<std::unique_ptr<NodeAgent>> NodeAgent::create(EventLoop& loop, Source& so
 }
 
 Result<void> NodeAgent::start() {
-    if (!settings_.underlay_device.empty()) {
-        const auto link = netlink::find_link(socket_, settings_.underlay_device);
+    if (!settings_.config.underlay.device.empty()) {
+        const auto link = netlink::find_link(socket_, settings_.config.underlay.device);
         if (!link || !*link) {
-            return fail("underlay.device: there is no device {}", settings_.underlay_device);
+            return fail("underlay.device: there is no device {}", settings_.config.underlay.device);
         }
     }
     auto peers = PeerPaths::create(loop_, settings_.overlay.mode, [this] { schedule_reconcile(); });
@@ -193,10 +197,10 @@ std::optional<std::string> NodeAgent::not_ready() const {
     }
     const Node* self = cluster_.self();
     if (self == nullptr) {
-        return fmt::format("node {} is not in the cluster's state", settings_.node_name);
+        return fmt::format("node {} is not in the cluster's state", settings_.config.node_name);
     }
     if (self->pod_cidrs.empty()) {
-        return fmt::format("node {} has no podCIDR yet", settings_.node_name);
+        return fmt::format("node {} has no podCIDR yet", settings_.config.node_name);
     }
     if (!forwarding_) {
         return "the datapath is not up yet: see agentctl status";

@@ -38,15 +38,10 @@
 
 namespace podlane {
 
+// Never changed: an agent whose configuration changes starts anew (agent/node/reload.h).
 struct NodeSettings {
-    std::string node_name;
-    std::filesystem::path run_dir;
-    std::filesystem::path bpffs;
-    std::string underlay_device;  // empty: the one that holds the node's InternalIP
-    XdpMode guard = XdpMode::automatic;
-    std::uint32_t vni = 0;
-    OverlaySettings overlay;
-    std::vector<MacvlanConfig> macvlans = {};
+    Config config;            // valid
+    OverlaySettings overlay;  // made of it
 };
 
 // One node of the pod network: follows the cluster's state, this node's pods and the kernel, and makes the kernel

@@ -10,24 +10,6 @@
 #include "agent/node/node_agent.h"
 
 namespace podlane {
-namespace {
-
-// What the doctor goes by.
-Config config_of(const NodeSettings& settings) {
-    Config config;
-    config.run_dir = settings.run_dir.string();
-    config.cluster_cidrs = settings.overlay.cluster_cidrs;
-    config.overlay.device = settings.overlay.device;
-    config.overlay.port = settings.overlay.port;
-    config.overlay.mode = settings.overlay.mode == PathMode::host_gw ? OverlayMode::host_gw
-                          : settings.overlay.mode == PathMode::vxlan ? OverlayMode::vxlan
-                                                                     : OverlayMode::automatic;
-    config.underlay.device = settings.underlay_device;
-    config.macvlan = settings.macvlans;
-    return config;
-}
-
-}  // namespace
 
 std::vector<WantedHook> NodeAgent::shim_hooks(std::uint32_t ifindex, const std::string& device) {
     return {{Hook::from_shim, ifindex, device}, {Hook::to_shim, ifindex, device}};
@@ -126,7 +108,7 @@ void NodeAgent::look_for_obstacles() {
         return;
     }
     if (!host_watch_) {
-        auto opened = doctor::Watch::open(config_of(settings_));
+        auto opened = doctor::Watch::open(settings_.config);
         if (!opened) {
             log::warning("{}", opened.error().message);
             return;

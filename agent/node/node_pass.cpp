@@ -143,7 +143,7 @@ bool NodeAgent::refresh_cluster() {
     const bool first = cluster_.nodes.empty();
     auto decided = decide_cluster(source_.objects(),
                                   first ? recall_cluster(source_.objects(), read_pod_cidr_owners(pins_)) : cluster_,
-                                  {.node_name = settings_.node_name,
+                                  {.node_name = settings_.config.node_name,
                                    .cluster_cidrs = settings_.overlay.cluster_cidrs,
                                    .flannel = settings_.overlay.flannel});
     for (const auto& warning : decided.warnings) {
@@ -158,16 +158,16 @@ bool NodeAgent::refresh_cluster() {
     }
     const Node* self = decided.self();
     if (self == nullptr) {
-        health_.degraded("node", fmt::format("node {} is not in the cluster's state", settings_.node_name),
+        health_.degraded("node", fmt::format("node {} is not in the cluster's state", settings_.config.node_name),
                          "check nodeName, and the Node object's InternalIP");
         return false;
     }
     cluster_ = std::move(decided);
     if (cluster_.self()->pod_cidrs.empty()) {
-        health_.degraded("node", fmt::format("node {} has no podCIDR", settings_.node_name),
+        health_.degraded("node", fmt::format("node {} has no podCIDR", settings_.config.node_name),
                          "pods cannot be added before the cluster assigns one");
     } else {
-        health_.ok("node", fmt::format("{} {} {}", settings_.node_name, cluster_.self()->internal_ip,
+        health_.ok("node", fmt::format("{} {} {}", settings_.config.node_name, cluster_.self()->internal_ip,
                                        fmt::join(cluster_.self()->pod_cidrs, " ")));
     }
     return true;
@@ -175,7 +175,7 @@ bool NodeAgent::refresh_cluster() {
 
 bool NodeAgent::find_underlay_device(const std::vector<netlink::Link>& links) {
     auto underlay = find_underlay(socket_, links,
-                                  {.configured_device = settings_.underlay_device,
+                                  {.configured_device = settings_.config.underlay.device,
                                    .node_address = cluster_.self()->vtep,
                                    .overlay_device = settings_.overlay.device});
     if (!underlay) {
@@ -281,7 +281,7 @@ datapath_config NodeAgent::wanted_config() const {
     datapath_config config{};
     config.node_address = self.vtep.wire();
     config.overlay_address = overlay_address(settings_.overlay, self).wire();
-    config.vni = settings_.vni;
+    config.vni = settings_.config.overlay.vni;
     config.overlay_ifindex = overlay_ifindex_;
     config.overlay_port = htons(settings_.overlay.port);
     std::ranges::copy(node_vtep_mac(settings_.overlay, self).bytes(), config.vtep_mac);
