@@ -108,7 +108,7 @@ Loaded load_payload(const Attributes& data) {
     const auto base = data.network_u32(NFTA_PAYLOAD_BASE);
     const auto offset = data.network_u32(NFTA_PAYLOAD_OFFSET);
     const std::size_t size = data.network_u32(NFTA_PAYLOAD_LEN).value_or(0);
-    if (base == std::uint32_t{NFT_PAYLOAD_NETWORK_HEADER} && size <= address_size) {
+    if (base == std::uint32_t{NFT_PAYLOAD_NETWORK_HEADER} && size > 0 && size <= address_size) {
         if (offset == std::uint32_t{offsetof(iphdr, saddr)}) {
             return {.field = Field::source, .size = size};
         }
