@@ -249,6 +249,9 @@ void ObjectExtractor::end_document() {
     }
     finished_documents_ = documents_;
     if (root_.kind.empty()) {
+        root_.kind = options_.kind;
+    }
+    if (root_.kind.empty()) {
         broken(root_.line, "there is no kind: not a Kubernetes object, or cut off");
     } else if (!is_known_list(root_.kind)) {
         // What some other kind calls items is none of ours.

@@ -31,6 +31,7 @@ struct ReadOptions {
     std::string name;       // of the text, for messages: "cluster.yaml"
     std::string node_name;  // whose pods are kept
     TextFormat format = TextFormat::detect;
+    std::string kind = std::string();  // of an object that does not say: in the lists of the API server none does
 };
 
 // Reads Kubernetes objects from JSON or YAML as it streams by: memory grows with what is kept, not with the text.
