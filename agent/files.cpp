@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <string>
 #include <system_error>
@@ -56,6 +57,32 @@ Result<void> write_private_file(const std::filesystem::path& path, std::string_v
         return fail_errno(errno, "rename {} to {}", temporary, path.string());
     }
     return {};
+}
+
+Result<std::string> read_small_file(const std::string& path, std::size_t most) {
+    const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!file.valid()) {
+        return fail_errno(errno, "read {}", path);
+    }
+    struct stat status{};
+    if (fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+        return fail("read {}: not a regular file", path);
+    }
+    std::string text;
+    std::array<char, 16UL * 1024> block{};
+    for (;;) {
+        const auto size = read(file.get(), block.data(), block.size());
+        if (size < 0) {
+            return fail_errno(errno, "read {}", path);
+        }
+        if (size == 0) {
+            return text;
+        }
+        text.append(block.data(), static_cast<std::size_t>(size));
+        if (text.size() > most) {
+            return fail("read {}: larger than {} bytes", path, most);
+        }
+    }
 }
 
 }  // namespace podlane

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/source/followed_file.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -13,8 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/files.h"
 #include "agent/log.h"
-#include "maps/base/fd.h"
 
 namespace podlane {
 namespace {
@@ -28,33 +26,14 @@ constexpr milliseconds grace(300);
 // Far more than anyone writes: a wrong file is not read to its end. A ConfigMap holds no more.
 constexpr std::size_t largest_file = 1024UL * 1024;
 
-// Not to be opened, or read, as long as it takes: a FIFO.
 Result<FollowedFile::Text> read_text(const std::string& path) {
-    const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (!file.valid()) {
-        const int code = errno;
-        return code == ENOENT || code == ENOTDIR ? Result<FollowedFile::Text>(std::nullopt)
-                                                 : fail_errno(code, "read {}", path);
+    auto text = read_small_file(path, largest_file);
+    if (text) {
+        return std::move(*text);
     }
-    struct stat status{};
-    if (fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-        return fail("read {}: not a regular file", path);
-    }
-    std::string text;
-    std::array<char, 16UL * 1024> block{};
-    for (;;) {
-        const auto size = read(file.get(), block.data(), block.size());
-        if (size < 0) {
-            return fail_errno(errno, "read {}", path);
-        }
-        if (size == 0) {
-            return text;
-        }
-        text.append(block.data(), static_cast<std::size_t>(size));
-        if (text.size() > largest_file) {
-            return fail("read {}: larger than {} bytes", path, largest_file);
-        }
-    }
+    const int code = text.error().code;
+    return code == ENOENT || code == ENOTDIR ? Result<FollowedFile::Text>(std::nullopt)
+                                             : std::unexpected(std::move(text.error()));
 }
 
 bool same(const Result<FollowedFile::Text>& one, const Result<FollowedFile::Text>& other) {
