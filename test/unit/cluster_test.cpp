@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/source/object_reader.h"
-#include "test/unit/kube_api_fixture.h"
+#include "test/support/kube_api_fixture.h"
 
 namespace podlane {
 namespace {

@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "maps/base/fd.h"
-#include "test/unit/kube_api_fixture.h"
+#include "test/support/kube_api_fixture.h"
 
 namespace podlane {
 namespace {

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "maps/base/fd.h"
+#include "test/support/tls_authority.h"
+
+namespace podlane::test {
+
+// What a server says to one request: bytes, as they are to go over the wire.
+struct Answer {
+    enum class Then {
+        next_request,  // on the same connection
+        close,         // as a process that is killed: without TLS's goodbye
+        hold,          // silent until the client goes, or the server ends
+    };
+    std::string bytes;
+    std::size_t piece = 4096;            // each in a TLS record of its own
+    std::chrono::milliseconds pause{0};  // before each piece
+    Then then = Then::next_request;
+};
+
+// A real TLS server on 127.0.0.1, in the network namespace of the thread that makes it, a thread to each connection.
+class ReplayServer {
+public:
+    // `request` is the whole head of a request. Called by one connection at a time.
+    using Handler = std::function<Answer(const std::string& request)>;
+
+    struct Options {
+        const Identity* identity = nullptr;
+        std::string client_authority = std::string();  // PEM; set: clients must show a certificate of it
+        std::uint16_t port = 0;                        // 0: any
+    };
+
+    ReplayServer(const Options& options, Handler handler);
+    ReplayServer(const ReplayServer&) = delete;
+    ReplayServer& operator=(const ReplayServer&) = delete;
+    // Cuts every connection.
+    ~ReplayServer();
+
+    [[nodiscard]] std::uint16_t port() const { return port_; }
+    [[nodiscard]] std::string url() const;
+    // The first lines of all requests so far: "GET /api/v1/nodes HTTP/1.1".
+    [[nodiscard]] std::vector<std::string> requests() const;
+    [[nodiscard]] std::size_t connections() const { return connection_count_; }
+
+private:
+    struct FreeContext {
+        void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+    };
+    struct FreeSsl {
+        void operator()(SSL* ssl) const { SSL_free(ssl); }
+    };
+
+    void listen_at(std::uint16_t port);
+    void accept_connections();
+    void serve(int socket);
+    [[nodiscard]] bool wait_for_bytes(int socket, const SSL* ssl) const;
+    [[nodiscard]] std::string read_request(int socket, SSL* ssl) const;
+    [[nodiscard]] bool send_answer(SSL* ssl, const Answer& answer) const;
+
+    Handler handler_;
+    std::unique_ptr<SSL_CTX, FreeContext> context_;
+    Fd listener_;
+    std::uint16_t port_ = 0;
+    std::atomic<bool> stopping_ = false;
+    std::atomic<std::size_t> connection_count_ = 0;
+    mutable std::mutex mutex_;
+    std::vector<std::string> requests_;
+    std::vector<std::thread> connections_;
+    std::thread acceptor_;
+};
+
+}  // namespace podlane::test
