@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/log.h"
+#include "agent/source/source_log.h"
 
 namespace podlane {
 namespace {
@@ -19,8 +20,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds longest_turn(100);
 // A file that is gone may come back within this time.
 constexpr milliseconds grace(200);
-// Enough of a file's warnings for a log.
-constexpr std::size_t most_logged_warnings = 20;
 
 bool is_link(const std::string& path) {
     struct stat status{};
@@ -162,7 +161,7 @@ void FileSource::publish() {
     health.in_sync |= complete();
     const bool health_changed = health != health_;
     std::swap(health, health_);
-    log_changes(health);
+    log_changes(health, *this, options_.path);
     if ((objects_changed || health_changed) && on_change_) {
         on_change_();
     }
@@ -199,34 +198,6 @@ std::string FileSource::current_problem() const {
     const auto others = std::ranges::count_if(files_, bad) - 1;
     return others == 0 ? first->second.problem
                        : fmt::format("{} (and {} more bad files)", first->second.problem, others);
-}
-
-void FileSource::log_changes(const SourceHealth& before) const {
-    if (health_.problem != before.problem) {
-        if (health_.problem.empty()) {
-            log::info("cluster state: {} is good again", options_.path);
-        } else {
-            log::error("cluster state: {}{}", health_.problem, health_.in_sync ? "; the last good state stays" : "");
-        }
-    }
-    if (health_.in_sync && !before.in_sync) {
-        log::info("cluster state: {} nodes and {} pods of this node from {}", objects_.nodes.size(),
-                  objects_.pods.size(), options_.path);
-    }
-    if (health_.warnings == before.warnings) {
-        return;
-    }
-    std::size_t logged = 0;
-    for (const auto& warning : health_.warnings) {
-        if (std::ranges::find(before.warnings, warning) != before.warnings.end()) {
-            continue;
-        }
-        if (++logged > most_logged_warnings) {
-            log::warning("cluster state: more objects were left out: see `agentctl status`");
-            return;
-        }
-        log::warning("{}", warning.to_string());
-    }
 }
 
 }  // namespace podlane

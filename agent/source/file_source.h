@@ -89,7 +89,6 @@ private:
     void publish();
     [[nodiscard]] bool complete() const;
     [[nodiscard]] std::string current_problem() const;
-    void log_changes(const SourceHealth& before) const;
     [[nodiscard]] bool is_directory() const { return walk_.target == PathWalk::Target::directory; }
 
     EventLoop& loop_;
