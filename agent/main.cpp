@@ -20,6 +20,7 @@
 #include "agent/node/requirements.h"
 #include "agent/node/signals.h"
 #include "agent/source/file_source.h"
+#include "agent/source/kube/kubernetes_source.h"
 
 namespace podlane {
 namespace {
@@ -71,6 +72,16 @@ Result<std::unique_ptr<FollowedFile>> follow_masquerade_file(EventLoop& loop, No
     return follow_ip_masq_agent(loop, agent, snat.ip_masq_agent_file);
 }
 
+Result<std::unique_ptr<Source>> make_source(EventLoop& loop, const Config& config) {
+    if (config.state.source == StateSource::kubernetes) {
+        return KubernetesSource::create(
+            loop, {.access = {.kubeconfig = config.state.kubeconfig, .environment = read_host_facts().environment},
+                   .node_name = config.node_name,
+                   .cache_file = config.state.cache_file});
+    }
+    return FileSource::create(loop, {.path = config.state.file, .node_name = config.node_name});
+}
+
 // The control socket's name, which goes when the agent ends: nobody answers on it then.
 class SocketName {
 public:
@@ -105,7 +116,7 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
         return std::unexpected(listener.error());
     }
     const SocketName socket_name(socket);
-    auto source = FileSource::create(**loop, {.path = config.state.file, .node_name = config.node_name});
+    auto source = make_source(**loop, config);
     if (!source) {
         return std::unexpected(source.error());
     }

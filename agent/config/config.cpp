@@ -174,11 +174,8 @@ Result<Config> parse_config(std::string_view text, std::string_view name, const 
 }
 
 std::optional<std::string> unsupported(const Config& config) {
-    if (config.state.source == StateSource::kubernetes) {
-        return "state.source: kubernetes is not supported by this version yet: use file (--state-file)";
-    }
     if (config.state.source == StateSource::etcd) {
-        return "state.source: etcd is not supported by this version yet: use file (--state-file)";
+        return "state.source: etcd is not supported by this version yet: use kubernetes, or file (--state-file)";
     }
     return std::nullopt;
 }

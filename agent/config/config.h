@@ -49,8 +49,9 @@ struct EtcdConfig {
 
 struct StateConfig {
     StateSource source = StateSource::kubernetes;
-    std::string file = "/etc/podlane/cluster.yaml";  // a file or a directory; absolute
-    std::string kubeconfig;                          // empty: the pod's service account
+    std::string file = "/etc/podlane/cluster.yaml";                  // a file or a directory; absolute
+    std::string kubeconfig;                                          // empty: the pod's service account
+    std::string cache_file = "/var/lib/podlane/cluster-state.json";  // of the last good state; empty: none is kept
     EtcdConfig etcd;
 };
 

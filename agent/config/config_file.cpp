@@ -59,10 +59,11 @@ Result<void> read_etcd(const ConfigValue& value, EtcdConfig& etcd) {
 }
 
 Result<void> read_state(const ConfigValue& value, StateConfig& state) {
-    const std::array<KnownKey, 4> known{{
+    const std::array<KnownKey, 5> known{{
         {"source", one_of(state.source, state_sources)},
         {"file", absolute_path_into(state.file)},
         {"kubeconfig", absolute_path_into(state.kubeconfig)},
+        {"cacheFile", absolute_path_into(state.cache_file)},
         {"etcd", [&](const ConfigValue& etcd) { return read_etcd(etcd, state.etcd); }},
     }};
     return read_members(value, known);

@@ -47,7 +47,7 @@ HttpCall::~HttpCall() {
     }
 }
 
-Result<void> HttpCall::begin(const HttpRequest& request) {
+Result<void> HttpCall::begin(const HttpGet& request) {
     handle_.reset(curl_easy_init());
     if (handle_ == nullptr) {
         return fail("start a request: out of memory");
@@ -67,7 +67,7 @@ Result<void> HttpCall::begin(const HttpRequest& request) {
     return {};
 }
 
-void HttpCall::set_options(const HttpRequest& request) {
+void HttpCall::set_options(const HttpGet& request) {
     CURL* const handle = handle_.get();
     for (const auto& header : request.headers) {
         // On success the list's head, which is the same but for the first time.
@@ -120,7 +120,7 @@ void HttpCall::set_tls(const TlsSettings& tls) {
 }
 
 // libcurl takes the name to verify from the URL: it gets the wanted name there, and is sent to the real host.
-void HttpCall::set_connect_to(const HttpRequest& request) {
+void HttpCall::set_connect_to(const HttpGet& request) {
     if (request.tls.server_name.empty()) {
         return;
     }

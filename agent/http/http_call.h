@@ -29,16 +29,16 @@ public:
     HttpCall& operator=(const HttpCall&) = delete;
     ~HttpCall();
 
-    [[nodiscard]] Result<void> begin(const HttpRequest& request);
+    [[nodiscard]] Result<void> begin(const HttpGet& request);
     // libcurl is through with it. Calls `done`, which may destroy this.
     void finish(CURLcode code);
 
 private:
     using Clock = std::chrono::steady_clock;
 
-    void set_options(const HttpRequest& request);
+    void set_options(const HttpGet& request);
     void set_tls(const TlsSettings& tls);
-    void set_connect_to(const HttpRequest& request);
+    void set_connect_to(const HttpGet& request);
     [[nodiscard]] Result<void> watch_time();
     void look_at_time();
     [[nodiscard]] HttpEvents::Then tell_head();

@@ -31,7 +31,7 @@ struct HttpTimeouts {
     std::chrono::milliseconds total{0};                            // all of it; 0: any
 };
 
-struct HttpRequest {
+struct HttpGet {
     std::string url;
     std::vector<std::string> headers;  // "Name: value"
     TlsSettings tls;
@@ -66,7 +66,7 @@ public:
 
     // A request runs as long as the call lives; destroying it ends the request without another word. The client must
     // outlive it.
-    [[nodiscard]] Result<std::unique_ptr<HttpCall>> start(const HttpRequest& request, HttpEvents events);
+    [[nodiscard]] Result<std::unique_ptr<HttpCall>> start(const HttpGet& request, HttpEvents events);
 
 private:
     friend class HttpCall;
