@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/http/http_call.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -22,8 +23,12 @@ constexpr long keepalive_idle_s = 15;
 constexpr long keepalive_interval_s = 5;
 constexpr unsigned unacknowledged_ms = 30000;
 
-int set_user_timeout(void* /*data*/, curl_socket_t socket, curlsocktype /*purpose*/) {
-    // Without it keepalive still does; a socket that is no TCP socket has none.
+// An agent that executes itself anew leaves no connection behind; libcurl of Debian 12 does not see to that.
+int prepare_socket(void* /*data*/, curl_socket_t socket, curlsocktype /*purpose*/) {
+    if (fcntl(socket, F_SETFD, FD_CLOEXEC) != 0) {
+        return CURL_SOCKOPT_ERROR;
+    }
+    // Where this fails keepalive still does.
     static_cast<void>(setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof(unacknowledged_ms)));
     return CURL_SOCKOPT_OK;
 }
@@ -96,7 +101,7 @@ void HttpCall::set_options(const HttpGet& request) {
     curl_easy_setopt(handle, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(handle, CURLOPT_TCP_KEEPIDLE, keepalive_idle_s);
     curl_easy_setopt(handle, CURLOPT_TCP_KEEPINTVL, keepalive_interval_s);
-    curl_easy_setopt(handle, CURLOPT_SOCKOPTFUNCTION, &set_user_timeout);
+    curl_easy_setopt(handle, CURLOPT_SOCKOPTFUNCTION, &prepare_socket);
 }
 
 void HttpCall::set_tls(const TlsSettings& tls) {

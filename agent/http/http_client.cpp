@@ -32,7 +32,15 @@ int curl_events(std::uint32_t events) {
 
 HttpClient::HttpClient(EventLoop& loop) : loop_(loop), multi_(std::make_unique<Multi>()) {}
 
-HttpClient::~HttpClient() = default;
+// Closing kept connections would call back.
+HttpClient::~HttpClient() {
+    if (CURLM* const handle = multi_->handle.get()) {
+        curl_multi_setopt(handle, CURLMOPT_SOCKETFUNCTION, nullptr);
+        curl_multi_setopt(handle, CURLMOPT_TIMERFUNCTION, nullptr);
+    }
+    multi_->timer.cancel();
+    multi_->sockets.clear();
+}
 
 Result<std::unique_ptr<HttpClient>> HttpClient::create(EventLoop& loop) {
     static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -15,7 +15,7 @@ struct FreeMulti {
     void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
 };
 
-// The handle goes first: closing connections still calls back.
+// What stands between libcurl and the event loop.
 struct HttpClient::Multi {
     std::map<int, EventLoop::Watch> sockets;
     EventLoop::Watch timer;

@@ -8,7 +8,13 @@
 // The server sends recorded answers of an API server byte for byte, in TLS records of any size.
 #include "agent/http/http_client.h"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -235,6 +241,26 @@ TEST_F(HttpClientTest, DestroyedCall_SaysNothingMore) {
         EXPECT_TRUE(loop_->run().has_value());
         EXPECT_FALSE(done);
         EXPECT_EQ(server->requests().size(), 1U);
+    });
+}
+
+// The agent executes itself anew when its configuration changes.
+TEST_F(HttpClientTest, KeptConnection_IsNotInherited) {
+    in_test([&] {
+        const auto server = serve({.bytes = kube_api_text("a-nodes-list-empty.response")});
+        EXPECT_EQ(get(request(server->url())).error, "");
+        std::size_t connections = 0;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+            const int fd = std::stoi(entry.path().filename().string());
+            sockaddr_in peer{};
+            socklen_t size = sizeof(peer);
+            if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 && peer.sin_family == AF_INET &&
+                ntohs(peer.sin_port) == server->port()) {
+                ++connections;
+                EXPECT_EQ(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+            }
+        }
+        EXPECT_EQ(connections, 1U);
     });
 }
 
