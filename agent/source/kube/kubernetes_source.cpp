@@ -3,6 +3,7 @@
 
 #include <fmt/chrono.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <utility>
@@ -21,7 +22,8 @@ using std::chrono::seconds;
 constexpr milliseconds coalescing(20);
 // So long may a server take to answer before the saved state is begun with; a failure ends the wait.
 constexpr milliseconds patience = seconds(3);
-// A cluster that changes all the time is written to disk this often at the most.
+// From a change to its being on disk. A cluster that changes all the time is written more rarely.
+constexpr milliseconds save_delay(200);
 constexpr milliseconds save_interval = seconds(5);
 // Of every object: where in which answer it stood says nothing.
 constexpr const char* origin = "Kubernetes API";
@@ -126,9 +128,8 @@ void KubernetesSource::publish() {
     const bool health_changed = health != health_;
     std::swap(health, health_);
     log_changes(health, *this, server_);
-    if (objects_changed && nodes_.in_sync() && pods_.in_sync() && !save_timer_.active() &&
-        !options_.cache_file.empty()) {
-        schedule(save_timer_, save_interval, &KubernetesSource::save);
+    if (objects_changed) {
+        schedule_save();
     }
     if ((objects_changed || health_changed) && on_change_) {
         on_change_();
@@ -158,7 +159,16 @@ void KubernetesSource::schedule(EventLoop::Watch& timer, milliseconds delay, voi
     }
 }
 
+void KubernetesSource::schedule_save() {
+    if (!nodes_.in_sync() || !pods_.in_sync() || save_timer_.active() || options_.cache_file.empty()) {
+        return;
+    }
+    const auto due = saved_last_ + save_interval - std::chrono::steady_clock::now();
+    schedule(save_timer_, std::max(save_delay, std::chrono::ceil<milliseconds>(due)), &KubernetesSource::save);
+}
+
 void KubernetesSource::save() {
+    saved_last_ = std::chrono::steady_clock::now();
     const auto saved = save_state(
         options_.cache_file,
         {.node_name = options_.node_name, .server = server_, .saved_at = now_as_text(), .objects = objects_});

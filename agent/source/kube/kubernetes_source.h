@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <random>
@@ -49,6 +50,7 @@ private:
     [[nodiscard]] std::string problem() const;
     void schedule(EventLoop::Watch& timer, std::chrono::milliseconds delay, void (KubernetesSource::*action)());
     void end_patience();
+    void schedule_save();
     void save();
 
     EventLoop& loop_;
@@ -61,7 +63,8 @@ private:
 
     std::string server_;    // at the start: of whom a saved state must be
     std::string saved_at_;  // of the state that was found at the start; empty: none
-    bool patient_ = true;   // the server may still answer before the saved state is used
+    std::chrono::steady_clock::time_point saved_last_;
+    bool patient_ = true;  // the server may still answer before the saved state is used
     ClusterObjects objects_;
     SourceHealth health_;
     EventLoop::Watch patience_;

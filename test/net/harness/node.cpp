@@ -96,16 +96,18 @@ Node::~Node() {
 }
 
 std::string Node::agent_config() const {
+    const auto state =
+        options_.state.empty() ? fmt::format("source: file, file: {}", state_file().string()) : options_.state;
     return fmt::format(
                "nodeName: {}\n"
                "runDir: {}\n"
                "bpffs: {}\n"
-               "state: {{source: file, file: {}}}\n"
+               "state: {{{}}}\n"
                "clusterCIDRs: [10.244.0.0/16]\n"
                "underlay: {{device: {}, xdp: {}}}\n"
                "overlay: {{mode: {}, flannel: {}}}\n",
-               name(), run_dir().string(), bpffs().string(), state_file().string(), Underlay::node_device, options_.xdp,
-               options_.mode, options_.flannel) +
+               name(), run_dir().string(), bpffs().string(), state, Underlay::node_device, options_.xdp, options_.mode,
+               options_.flannel) +
            options_.extra_config;
 }
 

@@ -64,6 +64,7 @@ struct NodeOptions {
     std::vector<std::string> without = {};
     std::string mode = "vxlan";  // overlay.mode
     std::string xdp = "auto";    // underlay.xdp
+    std::string state = {};      // members of `state` in place of the node's state file
 };
 
 // One podlane node: a namespace on the underlay with an agent, state file, runDir and bpffs of its own.

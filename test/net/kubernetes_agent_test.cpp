@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole agents that have the cluster's state from an API server: recordings, over TLS, on each node's own loopback.
+//
+//   API --- n1 (192.168.56.11) === VXLAN === n2 (192.168.56.12) --- API
+//              |                                |
+//            pod a (10.244.0.x)               pod b (10.244.1.x)          n3, n4, n5 are in the API only
+#include "test/net/harness/two_nodes.h"
+#include "test/net/kube_api_scene.h"
+
+namespace podlane::net {
+namespace {
+
+// A node, and the API server that its agent asks.
+class ApiNode {
+public:
+    ApiNode(Underlay& underlay, const std::string& name, const std::string& address, const std::string& pod_cidr)
+        : files_(name),
+          node_(underlay, {.name = name,
+                           .internal_ip = Ipv4Address::parse(address).value(),
+                           .pod_cidr = Ipv4Prefix::parse(pod_cidr).value(),
+                           .extra_config = "",
+                           .state = fmt::format("source: kubernetes, kubeconfig: {0}/kubeconfig, cacheFile: {0}/cache",
+                                                files_.path().string())}) {
+        script_.add("list nodes", "a-nodes-list");
+    }
+
+    [[nodiscard]] Node& node() { return node_; }
+    [[nodiscard]] ApiScript& script() { return script_; }
+    void serve() {
+        server_ = in_namespace(node_.ns(), [this] {
+            return std::make_unique<test::ReplayServer>(
+                test::ReplayServer::Options{.identity = &identity_},
+                [this](const std::string& request) { return script_.answer(request); });
+        });
+        const auto write = [this](const std::string& name, const std::string& text) {
+            std::ofstream(files_.path() / name, std::ios::binary) << text;
+        };
+        write("ca.pem", authority_.pem());
+        write("kubeconfig",
+              fmt::format("current-context: x\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n"
+                          "clusters: [{{name: c, cluster: {{server: '{}', certificate-authority: ca.pem}}}}]\n"
+                          "users: [{{name: u, user: {{token: secret}}}}]\n",
+                          server_->url()));
+    }
+    void stop_serving() { server_.reset(); }
+
+private:
+    TempDir files_;
+    test::TlsAuthority authority_;
+    test::Identity identity_ = authority_.issue("kube-apiserver", "IP:127.0.0.1");
+    ApiScript script_;
+    std::unique_ptr<test::ReplayServer> server_;
+    Node node_;
+};
+
+class KubernetesAgentTest : public testing::Test {
+protected:
+    void start() {
+        for (ApiNode* each : {&n1_, &n2_}) {
+            each->serve();
+            each->node().start_agent();
+        }
+        n1_.node().wait_ready();
+        n2_.node().wait_ready();
+    }
+    Underlay underlay_{1500, Ipv4Address::parse("192.168.56.254").value()};
+    ApiNode n1_{underlay_, "n1", "192.168.56.11", "10.244.0.0/24"};
+    ApiNode n2_{underlay_, "n2", "192.168.56.12", "10.244.1.0/24"};
+};
+
+TEST_F(KubernetesAgentTest, PodsOfTwoNodes_ReachEachOtherWhateverBecomesOfTheApi) {
+    start();
+    Pod& a = n1_.node().add_pod("a");
+    Pod& b = n2_.node().add_pod("b");
+    expect_ping(a.ns(), b.address());
+
+    UdpStream stream(a.endpoint(), b.endpoint());
+    ASSERT_TRUE(wait_until([&] { return stream.echoed() > 100; }, 20s));
+    n1_.stop_serving();
+    n2_.stop_serving();
+    n1_.node().wait_for_status(5);
+    n2_.node().wait_for_status(5);
+    EXPECT_THAT(n1_.node().agentctl({"status"}).out, testing::HasSubstr("Connection refused"));
+    const auto totals = stream.stop();
+    EXPECT_GT(totals.sent, 200U);
+    EXPECT_EQ(totals.echoed, totals.sent);
+
+    // A cold start: what the kernel holds tells of the nodes, but a new pod needs the state.
+    n1_.node().kill_agent();
+    n1_.node().start_agent();
+    n1_.node().wait_for_status(5);
+    EXPECT_THAT(n1_.node().agentctl({"status"}).out, testing::HasSubstr("begun with the state of"));
+    Pod& late = n1_.node().add_pod("late");
+    expect_ping(late.ns(), b.address());
+    EXPECT_EQ(n1_.node().agentctl_json({"node", "list"}).size(), 3U);
+}
+
+TEST_F(KubernetesAgentTest, ChangesOfTheApi_AreInTheDatapath) {
+    n1_.script().add("watch nodes", "c-watch-nodes");
+    start();
+    // n2 moves to .22, n4 comes, goes, and comes back with another podCIDR; n5 comes and goes.
+    EXPECT_TRUE(wait_until(
+        [&] {
+            const auto map = n1_.node().agentctl({"map", "dump", "nodes_by_pod_cidr"}).out;
+            return map.find("10.244.4.0") != std::string::npos && map.find("192.168.56.22") != std::string::npos &&
+                   map.find("192.168.56.24") != std::string::npos && map.find("10.244.3.0") == std::string::npos &&
+                   map.find("10.244.5.0") == std::string::npos && map.find("192.168.56.12") == std::string::npos;
+        },
+        5s))
+        << n1_.node().agentctl({"map", "dump", "nodes_by_pod_cidr"}).out;
+    EXPECT_EQ(n1_.node().agentctl_json({"node", "list"}).size(), 4U);
+}
+
+}  // namespace
+}  // namespace podlane::net
