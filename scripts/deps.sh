@@ -12,7 +12,7 @@ packages=(
   # build
   cmake ninja-build g++ pkg-config clang-19 clang-format-19 clang-tidy-19 llvm-19
   libmnl-dev libiptc-dev libip4tc-dev libcurl4-openssl-dev nlohmann-json3-dev libyaml-dev libyaml-cpp-dev libcli11-dev libfmt-dev
-  libmicrohttpd-dev libelf-dev zlib1g-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libmicrohttpd-dev libelf-dev zlib1g-dev libssl-dev libnghttp2-dev libgtest-dev libgmock-dev libbenchmark-dev
   libclang-rt-19-dev
   # run and test
   containernetworking-plugins iproute2 iptables nftables ipset ipvsadm conntrack iputils-ping iputils-arping

@@ -154,6 +154,37 @@ TEST_F(HttpClientTest, OneConnection_ServesRequestsOneAfterAnother) {
     });
 }
 
+TEST_F(HttpClientTest, ServerThatSpeaksHttp2_IsSpokenToInHttp2) {
+    const auto bytes = kube_api_text("a-nodes-list.response");
+    in_test([&] {
+        for (const std::size_t piece : {1U, 100U, 16000U}) {
+            const auto server = serve({.bytes = bytes, .piece = piece}, {.protocol = ReplayServer::Protocol::http2});
+            const auto heard = get(request(server->url() + "/api/v1/nodes"));
+            EXPECT_EQ(heard.error, "") << piece;
+            EXPECT_EQ(heard.head.status, 200);
+            EXPECT_EQ(heard.body, body_of(bytes)) << piece;
+            EXPECT_THAT(server->requests(), testing::ElementsAre("GET /api/v1/nodes HTTP/2"));
+        }
+        const auto busy = serve({.bytes = kube_api_text("f-429-max-in-flight.response")},
+                                {.protocol = ReplayServer::Protocol::http2});
+        EXPECT_EQ(get(request(busy->url())).head.retry_after, seconds(1));
+        const auto zipped = serve({.bytes = kube_api_text("j-nodes-100-server-gzip.response")},
+                                  {.protocol = ReplayServer::Protocol::http2});
+        EXPECT_THAT(get(request(zipped->url())).body, testing::EndsWith("}\n"));
+    });
+}
+
+TEST_F(HttpClientTest, Http2ConnectionThatIsCut_IsAnErrorAfterWhatCame) {
+    const auto bytes = kube_api_text("g-watch-cut-by-apiserver-sigkill.response");
+    in_test([&] {
+        const auto server =
+            serve({.bytes = bytes, .then = Answer::Then::close}, {.protocol = ReplayServer::Protocol::http2});
+        const auto heard = get(request(server->url()));
+        EXPECT_NE(heard.error, "");
+        EXPECT_EQ(heard.body, body_of(bytes));
+    });
+}
+
 TEST_F(HttpClientTest, Refusals_TellStatusAndRetryAfter) {
     in_test([&] {
         const auto busy = serve({.bytes = kube_api_text("f-429-max-in-flight.response")});

@@ -84,9 +84,9 @@ protected:
     }
 
     void serve() {
-        server_ =
-            std::make_unique<test::ReplayServer>(test::ReplayServer::Options{.identity = &identity_, .port = port_},
-                                                 [this](const std::string& request) { return answer(request); });
+        server_ = std::make_unique<test::ReplayServer>(
+            test::ReplayServer::Options{.identity = &identity_, .port = port_, .protocol = protocol_},
+            [this](const std::string& request) { return answer(request); });
         port_ = server_->port();
         write("kubeconfig",
               fmt::format("kind: Config\ncurrent-context: x\ncontexts: [{{name: x, context: {{cluster: c, "
@@ -182,6 +182,7 @@ protected:
     ApiScript script_;
     std::unique_ptr<test::ReplayServer> server_;
     std::uint16_t port_ = 0;
+    test::ReplayServer::Protocol protocol_ = test::ReplayServer::Protocol::http1;
     std::unique_ptr<KubernetesSource> source_;
     int changes_ = 0;
 };

@@ -15,30 +15,42 @@ using KubernetesSourceTest = KubeApiScene;
 
 // ---- what the recordings say
 
-class KubernetesReplayTest : public KubeApiScene, public testing::WithParamInterface<std::size_t> {};
+class KubernetesReplayTest : public KubeApiScene, public testing::WithParamInterface<std::size_t> {
+protected:
+    // What the recordings' README says of them.
+    void expect_the_lists_afterwards(const std::string& version) {
+        script_.set_piece(GetParam());
+        script_.add("list nodes", "a-nodes-list");
+        script_.add("watch nodes", "c-watch-nodes");
+        script_.add("list pods", "e-pods-list-n1");
+        script_.add("watch pods", "e-watch-pods-n1");
+        in_test([&] {
+            serve();
+            start();
+            wait_until([&] {
+                return has_nodes_of("c-nodes-list-after") &&
+                       source_->objects().pods == recorded(KubeKind::pod, "e-pods-list-n1-after").pods;
+            });
+            wait_until([&] { return requests("watch=true").size() == 4; });
+            EXPECT_TRUE(good()) << problem();
+            EXPECT_THAT(
+                requests("/nodes?"),
+                ElementsAre("GET /api/v1/nodes?resourceVersion=0 " + version,
+                            HasSubstr("/nodes?watch=true&allowWatchBookmarks=true&resourceVersion=257&timeoutS"),
+                            HasSubstr("&resourceVersion=286&")));
+            EXPECT_EQ(requests("/pods?")[0],
+                      "GET /api/v1/pods?resourceVersion=0&fieldSelector=spec.nodeName%3Dn1 " + version);
+        });
+    }
+};
 
 TEST_P(KubernetesReplayTest, ListsAndWatches_EndInTheRecordedListsAfterwards) {
-    script_.set_piece(GetParam());
-    script_.add("list nodes", "a-nodes-list");
-    script_.add("watch nodes", "c-watch-nodes");
-    script_.add("list pods", "e-pods-list-n1");
-    script_.add("watch pods", "e-watch-pods-n1");
-    in_test([&] {
-        serve();
-        start();
-        wait_until([&] {
-            return has_nodes_of("c-nodes-list-after") &&
-                   source_->objects().pods == recorded(KubeKind::pod, "e-pods-list-n1-after").pods;
-        });
-        wait_until([&] { return requests("watch=true").size() == 4; });
-        EXPECT_TRUE(good()) << problem();
-        EXPECT_THAT(requests("/nodes?"),
-                    ElementsAre("GET /api/v1/nodes?resourceVersion=0 HTTP/1.1",
-                                HasSubstr("/nodes?watch=true&allowWatchBookmarks=true&resourceVersion=257&timeoutS"),
-                                HasSubstr("&resourceVersion=286&")));
-        EXPECT_THAT(requests("/pods?")[0],
-                    HasSubstr("/pods?resourceVersion=0&fieldSelector=spec.nodeName%3Dn1 HTTP/1.1"));
-    });
+    expect_the_lists_afterwards("HTTP/1.1");
+}
+
+TEST_P(KubernetesReplayTest, ListsAndWatchesOverHttp2_EndInTheRecordedListsAfterwards) {
+    protocol_ = test::ReplayServer::Protocol::http2;
+    expect_the_lists_afterwards("HTTP/2");
 }
 
 INSTANTIATE_TEST_SUITE_P(RecordsOf, KubernetesReplayTest, testing::Values(1, 13, 1000, 4096, 16384),
@@ -215,6 +227,22 @@ TEST_F(KubernetesSourceTest, Outage_LeavesTheStateAndEndsWithTheWatchGoingOn) {
         wait_until([&] { return good() && has_nodes_of("c-nodes-list-after"); });
         EXPECT_THAT(requests("/nodes?watch=true")[0], HasSubstr("resourceVersion=257&"));
         EXPECT_THAT(requests("/nodes?resourceVersion=0"), SizeIs(0));
+    });
+}
+
+TEST_F(KubernetesSourceTest, OutageOverHttp2_IsNoDifferent) {
+    protocol_ = test::ReplayServer::Protocol::http2;
+    script_.add("list nodes", "a-nodes-list");
+    in_test([&] {
+        serve();
+        start();
+        wait_until([&] { return good() && requests("watch=true").size() == 2; });
+        server_.reset();
+        wait_until([&] { return says("Connection refused"); });
+        script_.add("watch nodes", "c-watch-nodes");
+        serve();
+        wait_until([&] { return good() && has_nodes_of("c-nodes-list-after"); });
+        EXPECT_THAT(requests("/nodes?watch=true")[0], HasSubstr("resourceVersion=257&"));
     });
 }
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <stdexcept>
@@ -15,6 +16,8 @@
 #include <system_error>
 
 #include <fmt/format.h>
+
+#include "test/support/http2_session.h"
 
 namespace podlane::test {
 namespace {
@@ -25,6 +28,18 @@ void require(bool good, const char* what) {
     if (!good) {
         throw std::system_error(errno, std::generic_category(), what);
     }
+}
+
+int choose_http2(SSL* /*ssl*/, const unsigned char** chosen, unsigned char* length, const unsigned char* offered,
+                 unsigned offered_length, void* /*data*/) {
+    constexpr std::string_view wanted = "\x02h2";
+    const auto at = std::string_view(reinterpret_cast<const char*>(offered), offered_length).find(wanted);
+    if (at == std::string_view::npos) {
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+    *chosen = offered + at + 1;
+    *length = 2;
+    return SSL_TLSEXT_ERR_OK;
 }
 
 }  // namespace
@@ -42,6 +57,9 @@ ReplayServer::ReplayServer(const Options& options, Handler handler)
         BIO_free(bio);
         require(X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get()) == 1, "trust an authority");
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+    }
+    if (options.protocol == Protocol::http2) {
+        SSL_CTX_set_alpn_select_cb(context, choose_http2, nullptr);
     }
     listen_at(options.port);
     acceptor_ = std::thread([this] { accept_connections(); });
@@ -104,22 +122,53 @@ void ReplayServer::serve(int socket) {
     if (!wait_for_bytes(socket, ssl.get()) || SSL_accept(ssl.get()) != 1) {
         return;
     }
+    const unsigned char* protocol = nullptr;
+    unsigned length = 0;
+    SSL_get0_alpn_selected(ssl.get(), &protocol, &length);
+    if (length == 2) {
+        serve_http2(socket, ssl.get());
+    } else {
+        serve_http1(socket, ssl.get());
+    }
+}
+
+Answer ReplayServer::ask(const std::string& request) {
+    const std::scoped_lock lock(mutex_);
+    requests_.push_back(request.substr(0, request.find("\r\n")));
+    return handler_(request);
+}
+
+void ReplayServer::serve_http1(int socket, SSL* ssl) {
     for (;;) {
-        const auto request = read_request(socket, ssl.get());
+        const auto request = read_request(socket, ssl);
         if (request.empty()) {
             return;
         }
-        Answer answer;
-        {
-            const std::scoped_lock lock(mutex_);
-            requests_.push_back(request.substr(0, request.find("\r\n")));
-            answer = handler_(request);
-        }
-        if (!send_answer(ssl.get(), answer) || answer.then == Answer::Then::close) {
+        const auto answer = ask(request);
+        if (!send_answer(ssl, answer) || answer.then == Answer::Then::close) {
             return;
         }
         if (answer.then == Answer::Then::hold) {
-            static_cast<void>(wait_for_bytes(socket, ssl.get()));
+            static_cast<void>(wait_for_bytes(socket, ssl));
+            return;
+        }
+    }
+}
+
+void ReplayServer::serve_http2(int socket, SSL* ssl) {
+    Http2Session session([this](const std::string& request) { return ask(request); });
+    std::array<char, 16384> block{};
+    while (!session.is_cut()) {
+        for (auto bytes = session.send(); !bytes.empty(); bytes = session.send()) {
+            if (SSL_write(ssl, bytes.data(), static_cast<int>(bytes.size())) != static_cast<int>(bytes.size())) {
+                return;
+            }
+        }
+        if (session.is_cut() || !wait_for_bytes(socket, ssl)) {
+            return;
+        }
+        const int size = SSL_read(ssl, block.data(), static_cast<int>(block.size()));
+        if (size <= 0 || !session.receive(std::string_view(block.data(), static_cast<std::size_t>(size)))) {
             return;
         }
     }

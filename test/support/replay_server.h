@@ -4,7 +4,6 @@
 #include <openssl/ssl.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,22 +13,10 @@
 #include <vector>
 
 #include "maps/base/fd.h"
+#include "test/support/answer.h"
 #include "test/support/tls_authority.h"
 
 namespace podlane::test {
-
-// What a server says to one request: bytes, as they are to go over the wire.
-struct Answer {
-    enum class Then {
-        next_request,  // on the same connection
-        close,         // as a process that is killed: without TLS's goodbye
-        hold,          // silent until the client goes, or the server ends
-    };
-    std::string bytes;
-    std::size_t piece = 4096;            // each in a TLS record of its own
-    std::chrono::milliseconds pause{0};  // before each piece
-    Then then = Then::next_request;
-};
 
 // A real TLS server on 127.0.0.1, in the network namespace of the thread that makes it, a thread to each connection.
 class ReplayServer {
@@ -37,10 +24,13 @@ public:
     // `request` is the whole head of a request. Called by one connection at a time.
     using Handler = std::function<Answer(const std::string& request)>;
 
+    enum class Protocol { http1, http2 };
+
     struct Options {
         const Identity* identity = nullptr;
         std::string client_authority = std::string();  // PEM; set: clients must show a certificate of it
         std::uint16_t port = 0;                        // 0: any
+        Protocol protocol = Protocol::http1;
     };
 
     ReplayServer(const Options& options, Handler handler);
@@ -67,6 +57,9 @@ private:
     void accept_connections();
     void serve(int socket);
     [[nodiscard]] bool wait_for_bytes(int socket, const SSL* ssl) const;
+    [[nodiscard]] Answer ask(const std::string& request);
+    void serve_http1(int socket, SSL* ssl);
+    void serve_http2(int socket, SSL* ssl);
     [[nodiscard]] std::string read_request(int socket, SSL* ssl) const;
     [[nodiscard]] bool send_answer(SSL* ssl, const Answer& answer) const;
 
