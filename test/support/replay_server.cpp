@@ -30,16 +30,21 @@ void require(bool good, const char* what) {
     }
 }
 
-int choose_http2(SSL* /*ssl*/, const unsigned char** chosen, unsigned char* length, const unsigned char* offered,
-                 unsigned offered_length, void* /*data*/) {
-    constexpr std::string_view wanted = "\x02h2";
-    const auto at = std::string_view(reinterpret_cast<const char*>(offered), offered_length).find(wanted);
-    if (at == std::string_view::npos) {
-        return SSL_TLSEXT_ERR_NOACK;
-    }
-    *chosen = offered + at + 1;
-    *length = 2;
-    return SSL_TLSEXT_ERR_OK;
+void offer_http2(SSL_CTX* context) {
+    SSL_CTX_set_alpn_select_cb(
+        context,
+        [](SSL*, const unsigned char** chosen, unsigned char* length, const unsigned char* offered, unsigned size,
+           void*) {
+            constexpr std::string_view wanted = "\x02h2";
+            const auto at = std::string_view(reinterpret_cast<const char*>(offered), size).find(wanted);
+            if (at == std::string_view::npos) {
+                return SSL_TLSEXT_ERR_NOACK;
+            }
+            *chosen = offered + at + 1;
+            *length = 2;
+            return SSL_TLSEXT_ERR_OK;
+        },
+        nullptr);
 }
 
 }  // namespace
@@ -59,7 +64,7 @@ ReplayServer::ReplayServer(const Options& options, Handler handler)
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     }
     if (options.protocol == Protocol::http2) {
-        SSL_CTX_set_alpn_select_cb(context, choose_http2, nullptr);
+        offer_http2(context);
     }
     listen_at(options.port);
     acceptor_ = std::thread([this] { accept_connections(); });

@@ -296,7 +296,6 @@ TEST(ConfigTest, WhatThisVersionLacks_IsRefusedInOneLine) {
     EXPECT_THAT(line("state: {source: etcd}"), StartsWith("state.source: etcd is not supported"));
     EXPECT_EQ(line("state: {source: file}\nmacvlan: [{name: a, master: b, shim: c}]"), "nothing");
     EXPECT_EQ(line("state: {source: file}\noverlay: {mode: vxlan}"), "nothing");
-    EXPECT_EQ(line("state: {source: file}\noverlay: {mode: auto}"), "nothing");
     EXPECT_EQ(line("state: {source: file}\noverlay: {mode: host-gw}"), "nothing");
 }
 
