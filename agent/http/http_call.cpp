@@ -58,6 +58,8 @@ Result<void> HttpCall::begin(const HttpGet& request) {
         return fail("start a request: out of memory");
     }
     timeouts_ = request.timeouts;
+    began_ = Clock::now();
+    heard_ = began_;
     set_options(request);
     set_tls(request.tls);
     set_connect_to(request);
@@ -147,11 +149,30 @@ void HttpCall::set_connect_to(const HttpGet& request) {
     }
 }
 
+// Of the times that run now the one that is over first.
+HttpCall::Clock::time_point HttpCall::deadline() const {
+    auto first = Clock::time_point::max();
+    const auto add = [&](Clock::time_point from, milliseconds time) {
+        first = time.count() > 0 ? std::min(first, from + time) : first;
+    };
+    add(began_, timeouts_.total);
+    if (head_told_) {
+        add(heard_, timeouts_.silence);
+    } else {
+        add(began_, timeouts_.head);
+    }
+    return first;
+}
+
+// Sleeps until then: what is heard meanwhile only moves the deadline.
 Result<void> HttpCall::watch_time() {
-    began_ = Clock::now();
-    heard_ = began_;
-    constexpr auto period = milliseconds(100);
-    auto timer = client_.loop_.every(period, [this] { look_at_time(); });
+    timer_.cancel();
+    const auto until = deadline();
+    if (until == Clock::time_point::max()) {
+        return {};
+    }
+    auto timer = client_.loop_.after(std::chrono::ceil<milliseconds>(until - Clock::now()) + milliseconds(1),
+                                     [this] { look_at_time(); });
     if (!timer) {
         return std::unexpected(timer.error());
     }
@@ -161,14 +182,19 @@ Result<void> HttpCall::watch_time() {
 
 void HttpCall::look_at_time() {
     const auto now = Clock::now();
-    if (timeouts_.total.count() > 0 && now - began_ > timeouts_.total) {
-        timed_out_ = fmt::format("not complete within {}", in_seconds(timeouts_.total));
-    } else if (!head_told_ && timeouts_.head.count() > 0 && now - began_ > timeouts_.head) {
-        timed_out_ = fmt::format("no answer within {}", in_seconds(timeouts_.head));
-    } else if (head_told_ && timeouts_.silence.count() > 0 && now - heard_ > timeouts_.silence) {
-        timed_out_ = fmt::format("silent for {}", in_seconds(timeouts_.silence));
-    } else {
+    if (now < deadline()) {
+        if (auto watched = watch_time(); !watched) {
+            timed_out_ = watched.error().message;
+            finish(CURLE_OPERATION_TIMEDOUT);
+        }
         return;
+    }
+    if (timeouts_.total.count() > 0 && now >= began_ + timeouts_.total) {
+        timed_out_ = fmt::format("not complete within {}", in_seconds(timeouts_.total));
+    } else if (!head_told_) {
+        timed_out_ = fmt::format("no answer within {}", in_seconds(timeouts_.head));
+    } else {
+        timed_out_ = fmt::format("silent for {}", in_seconds(timeouts_.silence));
     }
     finish(CURLE_OPERATION_TIMEDOUT);
 }
@@ -218,7 +244,8 @@ std::size_t HttpCall::header(char* data, std::size_t size, std::size_t count, vo
     constexpr long first_final = 200;
     if (!self.head_told_ && (line == "\r\n" || line == "\n") && status >= first_final) {
         self.head_told_ = true;
-        self.stopped_ = self.tell_head() == HttpEvents::Then::stop;
+        // Silence may be over sooner than the time that the head had.
+        self.stopped_ = !self.watch_time() || self.tell_head() == HttpEvents::Then::stop;
     }
     return self.stopped_ ? 0 : size * count;
 }

@@ -39,6 +39,7 @@ private:
     void set_options(const HttpGet& request);
     void set_tls(const TlsSettings& tls);
     void set_connect_to(const HttpGet& request);
+    [[nodiscard]] Clock::time_point deadline() const;
     [[nodiscard]] Result<void> watch_time();
     void look_at_time();
     [[nodiscard]] HttpEvents::Then tell_head();

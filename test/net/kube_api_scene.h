@@ -103,12 +103,11 @@ protected:
     }
     [[nodiscard]] std::string path(const std::string& name) const { return (files_.path() / name).string(); }
 
-    void make_source(const std::string& cache = "") {
-        source_ = KubernetesSource::create(
-                      *loop_, {.access = {.kubeconfig = path("kubeconfig")}, .node_name = "n1", .cache_file = cache})
-                      .value();
+    void make_source(const KubeAccessSource& access, const std::string& cache) {
+        source_ = KubernetesSource::create(*loop_, {.access = access, .node_name = "n1", .cache_file = cache}).value();
         source_->on_change([this] { ++changes_; });
     }
+    void make_source(const std::string& cache = "") { make_source({.kubeconfig = path("kubeconfig")}, cache); }
     void start(const std::string& cache = "") {
         make_source(cache);
         const auto started = source_->start();

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recordings of a real API server, replayed byte for byte over TLS (topology: kube_api_scene.h).
+#include <sys/resource.h>
+
 #include "test/net/kube_api_scene.h"
 
 namespace podlane::net {
@@ -375,6 +377,42 @@ TEST_F(KubernetesSourceTest, EmptyListAfterARestart_IsHeldAgainstTheSavedState) 
         start(path("state.json"));
         wait_until([&] { return says("a list lacks 3 of 3 nodes"); });
         EXPECT_TRUE(has_nodes_of("a-nodes-list"));  // the saved one
+    });
+}
+
+// ---- where and how
+
+TEST_F(KubernetesSourceTest, PodWithAServiceAccount_NeedsNothingElse) {
+    script_.add("list nodes", "a-nodes-list");
+    write("ca.crt", authority_.pem());
+    in_test([&] {
+        serve();
+        make_source(KubeAccessSource{.kubeconfig = "",
+                                     .environment = {{"KUBERNETES_SERVICE_HOST", "127.0.0.1"},
+                                                     {"KUBERNETES_SERVICE_PORT", std::to_string(port_)}},
+                                     .service_account = files_.path().string()},
+                    "");
+        ASSERT_TRUE(source_->start().has_value());
+        wait_until([&] { return good(); });
+        EXPECT_TRUE(has_nodes_of("a-nodes-list"));
+    });
+}
+
+TEST_F(KubernetesSourceTest, ClusterWithoutEvents_WakesNobody) {
+    script_.add("list nodes", "a-nodes-list");
+    in_test([&] {
+        serve();
+        start();
+        wait_until([&] { return good() && requests("watch=true").size() == 2; });
+        run_for(milliseconds(500));
+        const auto switches = [] {
+            rusage usage{};
+            getrusage(RUSAGE_THREAD, &usage);
+            return usage.ru_nvcsw;
+        };
+        const auto before = switches();
+        run_for(milliseconds(2000));
+        EXPECT_LE(switches() - before, 8);
     });
 }
 
