@@ -77,10 +77,9 @@ Result<void> HttpCall::begin(const HttpGet& request) {
 void HttpCall::set_options(const HttpGet& request) {
     CURL* const handle = handle_.get();
     for (const auto& header : request.headers) {
-        // On success the list's head, which is the same but for the first time.
+        // What is not null is the list's head, the same each time.
         curl_slist* const list = curl_slist_append(headers_.get(), header.c_str());
-        if (list != headers_.get()) {
-            static_cast<void>(headers_.release());
+        if (headers_ == nullptr) {
             headers_.reset(list);
         }
     }

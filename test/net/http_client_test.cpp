@@ -36,7 +36,6 @@ using std::chrono::seconds;
 using test::Answer;
 using test::body_of;
 using test::Identity;
-using test::kube_api_body;
 using test::kube_api_text;
 using test::kube_api_unzipped;
 using test::ReplayServer;
@@ -58,7 +57,7 @@ class HttpClientTest : public testing::Test {
 protected:
     // In the namespace of the test, with a loop of its own.
     template <typename Function>
-    void in_test(Function&& function) {
+    void in_test(const Function& function) {
         in_namespace(ns_, [&] {
             loop_ = EventLoop::create().value();
             client_ = HttpClient::create(*loop_).value();

@@ -72,7 +72,7 @@ protected:
     using Then = Answer::Then;
 
     template <typename Function>
-    void in_test(Function&& function) {
+    void in_test(const Function& function) {
         in_namespace(ns_, [&] {
             loop_ = EventLoop::create().value();
             function();

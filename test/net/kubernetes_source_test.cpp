@@ -62,8 +62,8 @@ TEST_F(KubernetesSourceTest, Heartbeats_TellNobody) {
     script_.add("list nodes", "a-nodes-list");
     auto heartbeats = kube_api_text("c-watch-nodes.response");
     // The first two events change nothing that is read.
-    const auto second = heartbeats.find('\n', heartbeats.find("{\"type\"") + 1);
-    heartbeats.resize(heartbeats.find('\n', heartbeats.find("{\"type\"", second) + 1) + 1);
+    const auto second = heartbeats.find('\n', heartbeats.find(R"({"type")") + 1);
+    heartbeats.resize(heartbeats.find('\n', heartbeats.find(R"({"type")", second) + 1) + 1);
     script_.add("watch nodes", Answer{.bytes = heartbeats, .pause = milliseconds(100), .then = Then::hold});
     in_test([&] {
         serve();
@@ -132,7 +132,7 @@ TEST_F(KubernetesSourceTest, WatchThatIsCut_GoesOnWhereItWas) {
         wait_until([&] { return requests("/nodes?watch=true").size() == 2; });
         EXPECT_TRUE(good()) << problem();
         const auto body = test::kube_api_body("g-watch-cut-by-apiserver-sigkill.response");
-        const auto at = body.rfind("\"resourceVersion\":\"") + 19;
+        const auto at = body.rfind(R"("resourceVersion":")") + 19;
         const auto version = body.substr(at, body.find('"', at) - at);
         EXPECT_THAT(requests("/nodes?watch=true")[1], HasSubstr("resourceVersion=" + version + "&"));
         EXPECT_THAT(requests("/nodes?resourceVersion=0"), SizeIs(1));

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstring>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -124,7 +123,7 @@ void Http2Session::respond(std::int32_t id) {
 ssize_t Http2Session::read_body(std::int32_t id, std::uint8_t* buffer, std::size_t size, std::uint32_t& flags) {
     auto& stream = streams_[id];
     const auto length = std::min({size, stream.answer.piece, stream.body.size() - stream.sent});
-    std::memcpy(buffer, stream.body.data() + stream.sent, length);
+    std::copy_n(stream.body.data() + stream.sent, length, buffer);
     stream.sent += length;
     const bool all = stream.sent == stream.body.size();
     if (all && stream.answer.then == Answer::Then::next_request) {

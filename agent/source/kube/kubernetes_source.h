@@ -29,6 +29,8 @@ public:
 
     // The loop must outlive the source.
     [[nodiscard]] static Result<std::unique_ptr<KubernetesSource>> create(EventLoop& loop, Options options);
+    KubernetesSource(const KubernetesSource&) = delete;
+    KubernetesSource& operator=(const KubernetesSource&) = delete;
     // Saves what has not been saved yet.
     ~KubernetesSource() override;
 
