@@ -3,8 +3,8 @@
 #include "agent/source/file_source.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <map>
 
@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/source/path_walk.h"
+#include "test/support/timers.h"
 #include "test/unit/file_source_fixture.h"
 
 namespace podlane {
@@ -272,18 +273,31 @@ TEST_F(FileSourceTest, Reload_NoticesWhatNoEventTold) {
     EXPECT_THAT(names(), ElementsAre("n1"));
 }
 
-TEST_F(FileSourceTest, IdleSource_SleepsThrough) {
+// Not by counting wake-ups: whoever else makes files in the directories on the way wakes it too.
+TEST_F(FileSourceTest, IdleSource_ArmsNoTimer) {
     write("cluster.yaml", node("n1", 1));
     start("cluster.yaml");
-    run_for(300ms);
-    const auto switches = [] {
-        rusage usage{};
-        getrusage(RUSAGE_SELF, &usage);
-        return usage.ru_nvcsw;
+    // What came at the start may still be handled.
+    const auto late = std::chrono::steady_clock::now() + 10s;
+    while (test::first_timer() && std::chrono::steady_clock::now() < late) {
+        run_for(20ms);
+    }
+    EXPECT_EQ(test::first_timer(), std::nullopt) << "it would wake without an event";
+    auto armed = loop_->every(1h, [] {});
+    EXPECT_GT(test::first_timer(), 59min) << "an armed timer is seen";
+}
+
+TEST_F(FileSourceTest, IdleSource_DoesNotSpin) {
+    write("cluster.yaml", node("n1", 1));
+    start("cluster.yaml");
+    const auto cpu_time = [] {
+        timespec now{};
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
     };
-    const auto before = switches();
-    run_for(1000ms);
-    EXPECT_LE(switches() - before, 8) << "only the test's own timer wakes the loop";
+    const auto before = cpu_time();
+    run_for(500ms);
+    EXPECT_LT(cpu_time() - before, 250ms);
 }
 
 // ---- the way along a path
