@@ -192,6 +192,16 @@ TEST(KubeListDecoderTest, KeyItemsElsewhere_IsNotTheList) {
     EXPECT_EQ(page.objects.nodes[1].name, "y");
 }
 
+TEST(KubeListDecoderTest, KeyThatIsItemsButForAnEscape_IsNotTheList) {
+    for (const auto* escape : {R"(it\"ems)", R"(it\\ems)", R"(items\n)", R"(\titems)"}) {
+        const auto text = fmt::format(
+            R"({{"kind":"NodeList","metadata":{{"resourceVersion":"7"}},"{}":[{{"metadata":{{"name":"x"}}}}],"items":[]}})",
+            escape);
+        EXPECT_THAT(good_list(nodes, text).objects.nodes, IsEmpty()) << escape;
+        EXPECT_THAT(good_list(nodes, text, 1, 1).objects.nodes, IsEmpty()) << escape;
+    }
+}
+
 struct BadList {
     const char* what;
     const char* text;

@@ -21,7 +21,9 @@ Result<void> JsonSplitter::feed(std::string_view bytes, const TakeObject& take) 
             const auto end = escaped_ ? 0 : std::min(bytes.find_first_of("\"\\"), bytes.size());
             const auto length = std::min(end + 1, bytes.size());
             if (depth_ == 1 && last_string_.size() <= items_key.size()) {
-                last_string_ += bytes.substr(0, std::min(end, items_key.size() + 1));
+                // With what an escape begins, so that a key with one in it is not taken for another.
+                const bool closes = !escaped_ && end < bytes.size() && bytes[end] == '"';
+                last_string_ += bytes.substr(0, std::min(closes ? end : length, items_key.size() + 1));
             }
             if (auto kept = keep(bytes.substr(0, length)); !kept) {
                 return kept;
