@@ -75,6 +75,8 @@ TEST_F(KubeAccessTest, ServiceAccountThatIsNotThere_NamesWhatIsMissing) {
     EXPECT_THAT(read_access(pod()).error().message, HasSubstr("no token"));
     write("token", "good");
     EXPECT_THAT(read_access(pod()).error().message, HasSubstr("/ca.crt"));
+    write("ca.crt", "");  // not: any authority of the system's
+    EXPECT_THAT(read_access(pod()).error().message, HasSubstr("no certificate in it"));
     EXPECT_THAT(read_access({}).error().message, HasSubstr("KUBERNETES_SERVICE_HOST"));
 }
 
@@ -133,11 +135,19 @@ TEST_F(KubeAccessTest, BadKubeconfig_NamesTheKey) {
     EXPECT_THAT(error_of("server: 'https://api'", "client-key-data: S0VZ"), HasSubstr("come together"));
     EXPECT_THAT(error_of("server: 'https://api'", "token: \"a\\r\\nX: y\""), HasSubstr("token is no token"));
     EXPECT_THAT(error_of("server: 'https://api'", "tokenFile: gone"), HasSubstr("/gone"));
+    write("empty", "");
+    EXPECT_THAT(error_of("server: 'https://api', certificate-authority: empty", "token: x"),
+                HasSubstr("certificate-authority names a file with nothing in it"));
     EXPECT_THAT(read_access({.kubeconfig = write("config", "[]")}).error().message, HasSubstr("not a kubeconfig"));
     EXPECT_THAT(read_access({.kubeconfig = write("config", "kind: Config")}).error().message,
                 HasSubstr("current-context"));
     EXPECT_THAT(read_access({.kubeconfig = write("config", "current-context: a\ncontexts: []")}).error().message,
                 HasSubstr("contexts has no context a"));
+}
+
+TEST_F(KubeAccessTest, Token_GoesToNoServerThatIsNotEncrypted) {
+    EXPECT_THAT(error_of("server: 'http://127.0.0.1:8001'", "token: x"), HasSubstr("token is not sent to a server"));
+    EXPECT_EQ(kubeconfig("server: 'http://127.0.0.1:8001'", "")->server, "http://127.0.0.1:8001");
 }
 
 TEST_F(KubeAccessTest, Errors_TellNoSecret) {

@@ -30,6 +30,9 @@ Result<KubeAccess> read_service_account(const KubeAccessSource& source) {
     if (!authority) {
         return std::unexpected(authority.error());
     }
+    if (authority->empty()) {
+        return fail("read {}/ca.crt: there is no certificate in it", source.service_account);
+    }
     access.ca_pem = std::move(*authority);
     return access;
 }

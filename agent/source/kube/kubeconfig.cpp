@@ -152,6 +152,9 @@ private:
         if (!std::ranges::all_of(access_.token, [](char c) { return c > 0x20 && c < 0x7f; })) {
             complain(user.line, "token", "is no token");
         }
+        if (!access_.token.empty() && !access_.server.starts_with("https://")) {
+            complain(user.line, "token", "is not sent to a server without https://");
+        }
     }
 
     // `key` names a file, `key`-data holds the same in base 64 and wins.
@@ -171,6 +174,8 @@ private:
         auto text = read_small_file(beside(file));
         if (!text && !error_) {
             error_ = text.error();
+        } else if (text && text->empty()) {
+            complain(map.line, key, "names a file with nothing in it");
         }
         return text ? std::move(*text) : std::string();
     }
