@@ -239,6 +239,32 @@ TEST_F(KubeListWatchTest, AnswerThatMakesNoSense_ListsAnew) {
     EXPECT_EQ(std::get<List>(running_).resource_version, "257");
 }
 
+// Each list succeeds, and each watch from there fails: no node of a cluster may ask for all nodes twice a second.
+TEST_F(KubeListWatchTest, WatchesThatFailAfterGoodLists_AreTriedMoreAndMoreSlowly) {
+    for (const auto& failure :
+         {RequestFailure{.kind = Kind::content}, RequestFailure{.kind = Kind::status, .status = 410}}) {
+        ListWatch machine({.loss = ListWatch::Options::Loss::believed, .random = [] { return 0.0; }});
+        auto now = now_;
+        milliseconds longest(0);
+        for (int i = 0; i < 12; ++i) {
+            auto step = machine.next(now);
+            if (const auto* wait = std::get_if<Wait>(&step)) {
+                longest = std::max(longest, std::chrono::duration_cast<milliseconds>(wait->until - now));
+                now = wait->until;
+                step = machine.next(now);
+            }
+            ASSERT_TRUE(std::holds_alternative<List>(step));
+            static_cast<void>(machine.listed({.resource_version = "300", .continue_token = ""}, {}, {}, now));
+            ASSERT_TRUE(std::holds_alternative<Watch>(machine.next(now)));
+            machine.failed(failure, now);
+        }
+        EXPECT_EQ(longest, seconds(15)) << failure.status;
+        EXPECT_GT(machine.failures(), 9U) << failure.status;
+        machine.progressed("301");
+        EXPECT_EQ(machine.failures(), 0U);
+    }
+}
+
 // ---- a list that lost much
 
 class KubeLossTest : public KubeListWatchTest {
@@ -292,6 +318,16 @@ TEST_F(KubeLossTest, FailureInBetween_LeavesTheDoubt) {
     EXPECT_EQ(begun<List>(), (List{.limit = 500}));
     EXPECT_EQ(machine_.doubted_loss(), 5U);
     EXPECT_EQ(listed("301", "", {}), Verdict::complete);
+}
+
+TEST_F(KubeLossTest, RestartInBetween_StillAsksForAnExactList) {
+    static_cast<void>(begun<List>());
+    EXPECT_EQ(listed("300", "", {}), Verdict::doubted);
+    machine_.restart(now_);
+    EXPECT_EQ(begun<List>(), (List{.limit = 500}));
+    EXPECT_EQ(listed("301", "", known_), Verdict::complete);
+    machine_.restart(now_);
+    EXPECT_EQ(begun<List>(), (List{.resource_version = "301"}));
 }
 
 TEST_F(KubeLossTest, OtherNodesInTheirPlace_AreALossToo) {

@@ -40,13 +40,13 @@ constexpr int http_too_many_requests = 429;
 constexpr int http_server_error = 500;
 constexpr int http_gateway_timeout = 504;
 
-bool is_final_refusal(const RequestFailure& failure) {
+}  // namespace
+
+bool ListWatch::is_final(const RequestFailure& failure) {
     return failure.kind == RequestFailure::Kind::status && failure.status < http_server_error &&
            failure.status != http_too_many_requests && failure.status != http_unauthorized &&
-           failure.status != http_gone;
+           failure.status != http_gone && failure.status != http_bad_request;
 }
-
-}  // namespace
 
 ListWatch::Step ListWatch::next(Clock::time_point now) {
     if (running_) {
@@ -70,7 +70,7 @@ ListWatch::Step ListWatch::next(Clock::time_point now) {
 
 ListWatch::Verdict ListWatch::listed(const Page& page, const Names& listed, const Names& known, Clock::time_point now) {
     running_ = false;
-    failures_ = 0;
+    failures_ = failed_watches_;
     unauthorized_ = 0;
     continue_token_ = page.continue_token;
     if (!continue_token_.empty()) {
@@ -108,6 +108,7 @@ void ListWatch::progressed(const std::string& resource_version) {
     version_ = resource_version;
     progress_ = true;
     failures_ = 0;
+    failed_watches_ = 0;
     refused_watches_ = 0;
     expired_ = 0;
     unauthorized_ = 0;
@@ -117,10 +118,12 @@ void ListWatch::watch_ended(Clock::time_point now) {
     running_ = false;
     if (!progress_ && now - watch_began_ < short_watch) {
         ++failures_;
+        ++failed_watches_;
         not_before_ = now + backoff();
         return;
     }
     failures_ = 0;
+    failed_watches_ = 0;
     refused_watches_ = 0;
     expired_ = 0;
     unauthorized_ = 0;
@@ -134,6 +137,7 @@ void ListWatch::failed(const RequestFailure& failure, Clock::time_point now) {
     unauthorized_ = status && failure.status == http_unauthorized ? unauthorized_ + 1 : 0;
     expired_ = status && failure.status == http_gone ? expired_ + 1 : expired_;
     if (watching_) {
+        failed_watches_ += status && failure.status == http_gone && expired_ == 1 ? 0 : 1;
         watch_failed(failure);
     } else {
         list_failed(failure);
@@ -164,7 +168,8 @@ void ListWatch::watch_failed(const RequestFailure& failure) {
         return;
     }
     ++refused_watches_;
-    if (failure.status == http_gone || refused_watches_ >= most_refused_watches || is_final_refusal(failure)) {
+    if (failure.status == http_gone || refused_watches_ >= most_refused_watches || is_final(failure) ||
+        failure.status == http_bad_request) {
         // What is known is too old to watch from, but still tells which cache is older. Where that did not help, the
         // list has to be exact.
         list_anew(expired_ > 1 || failure.status != http_gone ? "" : version_);
@@ -175,7 +180,11 @@ void ListWatch::watch_failed(const RequestFailure& failure) {
 void ListWatch::restart(Clock::time_point now) {
     running_ = false;
     not_before_ = now;
-    list_anew(version_.empty() ? "0" : version_);
+    if (doubted_) {
+        list_anew("");  // a cache that gave what is doubted does not confirm it
+    } else {
+        list_anew(version_.empty() ? "0" : version_);
+    }
 }
 
 void ListWatch::list_anew(std::string resource_version) {
@@ -193,9 +202,7 @@ void ListWatch::wait_after(const RequestFailure& failure, Clock::time_point now)
         not_before_ = now;
         return;
     }
-    auto delay = is_final_refusal(failure) && failure.status != http_bad_request
-                     ? spread(shortest_refusal, longest_refusal)
-                     : backoff();
+    auto delay = is_final(failure) ? spread(shortest_refusal, longest_refusal) : backoff();
     if (failure.retry_after) {
         const milliseconds asked = std::min(*failure.retry_after, longest_retry_after);
         delay = std::max(delay, spread(asked, asked + reconnect_spread));

@@ -93,8 +93,10 @@ public:
     // Whatever was under way has been given up: list again, at once.
     void restart(Clock::time_point now);
 
-    // In a row, without anything good in between.
+    // In a row, without anything good in between: after a watch that failed, a list is not enough of it.
     [[nodiscard]] unsigned failures() const { return failures_; }
+    // What no repetition mends: missing rights, a wrong address. Somebody has to act.
+    [[nodiscard]] static bool is_final(const RequestFailure& failure);
     [[nodiscard]] bool is_listing() const { return !watching_; }
     // A list waits to be confirmed: so many of the known names it lacks.
     [[nodiscard]] std::size_t doubted_loss() const { return doubted_loss_; }
@@ -118,6 +120,7 @@ private:
     std::string continue_token_;
     std::string version_;  // known last
     unsigned failures_ = 0;
+    unsigned failed_watches_ = 0;   // of these; one that was too old belongs to a server's life
     unsigned refused_watches_ = 0;  // in a row, by a status
     unsigned expired_ = 0;          // 410 in a row
     unsigned unauthorized_ = 0;     // 401 in a row

@@ -156,6 +156,7 @@ void KubeReflector::begin(const std::string& query, const HttpTimeouts& timeouts
 Then KubeReflector::take_head(const HttpHead& head) {
     exchange_.head = head;
     if (head.status == http_ok && exchange_.watch) {
+        watch_fails_ = false;
         set_problem("");
     }
     return Then::go_on;
@@ -227,7 +228,9 @@ void KubeReflector::take_list() {
         objects_ = std::exchange(pending_, {});
         warnings_ = std::exchange(pending_warnings_, {});
         in_sync_ = true;
-        problem_.clear();
+        if (!watch_fails_) {
+            problem_.clear();
+        }
         changed_();
     } else if (verdict == ListWatch::Verdict::doubted) {
         set_problem(fmt::format("{}: a list lacks {} of {} nodes: not believed before a second one lacks them too",
@@ -285,7 +288,8 @@ void KubeReflector::fail(RequestFailure failure) {
         server_.empty() ? failure.message : fmt::format("{}: {} {}: {}", server_, verb, resource(), failure.message);
     log::debug("cluster state: {}", problem);
     machine_.failed(failure, ListWatch::Clock::now());
-    if (!in_sync_ || machine_.failures() > tolerated_failures) {
+    if (!in_sync_ || machine_.failures() > tolerated_failures || ListWatch::is_final(failure)) {
+        watch_fails_ = exchange_.watch != nullptr;
         set_problem(std::move(problem));
     }
     advance();

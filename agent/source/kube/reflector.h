@@ -92,6 +92,7 @@ private:
     std::vector<ObjectWarning> warnings_;
     bool in_sync_ = false;
     std::string problem_;
+    bool watch_fails_ = false;  // that is the problem: lists alone do not end it
 };
 
 }  // namespace podlane
