@@ -133,6 +133,22 @@ TEST_F(HttpClientTest, ListOf17Megabytes_ArrivesWhole) {
     });
 }
 
+// Head, chunk sizes and body, each cut everywhere.
+TEST_F(HttpClientTest, RecordsOfEverySize_GiveTheSameAnswer) {
+    const auto bytes = kube_api_text("b-nodes-list-page2.response");
+    in_test([&] {
+        std::size_t piece = 0;
+        const ReplayServer server({.identity = &identity_},
+                                  [&](const std::string&) { return Answer{.bytes = bytes, .piece = ++piece}; });
+        while (piece < bytes.size()) {
+            const auto heard = get(request(server.url()));
+            ASSERT_EQ(heard.error, "") << piece;
+            ASSERT_EQ(heard.body, body_of(bytes)) << piece;
+        }
+        EXPECT_EQ(server.connections(), 1U);
+    });
+}
+
 TEST_F(HttpClientTest, GzipOfTheServer_IsTakenApart) {
     in_test([&] {
         const auto server = serve({.bytes = kube_api_text("j-nodes-100-server-gzip.response"), .piece = 100});

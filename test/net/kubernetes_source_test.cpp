@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recordings of a real API server, replayed byte for byte over TLS (topology: kube_api_scene.h).
-#include <sys/resource.h>
-
 #include "test/net/kube_api_scene.h"
+#include "test/support/timers.h"
 
 namespace podlane::net {
 namespace {
@@ -29,10 +28,9 @@ protected:
         in_test([&] {
             serve();
             start();
-            wait_until([&] {
-                return has_nodes_of("c-nodes-list-after") &&
-                       source_->objects().pods == recorded(KubeKind::pod, "e-pods-list-n1-after").pods;
-            });
+            const auto pods = recorded(KubeKind::pod, "e-pods-list-n1-after").pods;
+            wait_until([&] { return has_nodes_of("c-nodes-list-after") && source_->objects().pods == pods; },
+                       seconds(60));
             wait_until([&] { return requests("watch=true").size() == 4; });
             EXPECT_TRUE(good()) << problem();
             EXPECT_THAT(
@@ -55,7 +53,8 @@ TEST_P(KubernetesReplayTest, ListsAndWatchesOverHttp2_EndInTheRecordedListsAfter
     expect_the_lists_afterwards("HTTP/2");
 }
 
-INSTANTIATE_TEST_SUITE_P(RecordsOf, KubernetesReplayTest, testing::Values(1, 13, 1000, 4096, 16384),
+// Single bytes: of a shorter answer, in HttpClientTest; 280 kB of them take a quarter of a minute.
+INSTANTIATE_TEST_SUITE_P(RecordsOf, KubernetesReplayTest, testing::Values(5, 13, 1000, 4096, 16384),
                          testing::PrintToStringParamName());
 
 TEST_F(KubernetesSourceTest, Heartbeats_TellNobody) {
@@ -404,15 +403,16 @@ TEST_F(KubernetesSourceTest, ClusterWithoutEvents_WakesNobody) {
         serve();
         start();
         wait_until([&] { return good() && requests("watch=true").size() == 2; });
-        run_for(milliseconds(500));
-        const auto switches = [] {
-            rusage usage{};
-            getrusage(RUSAGE_THREAD, &usage);
-            return usage.ru_nvcsw;
+        // What is left are the times of the connections and of the watches.
+        const auto late = std::chrono::steady_clock::now() + seconds(10);
+        const auto is_quiet = [] {
+            const auto first = test::first_timer();
+            return first && *first > seconds(3);
         };
-        const auto before = switches();
-        run_for(milliseconds(2000));
-        EXPECT_LE(switches() - before, 8);
+        while (!is_quiet() && std::chrono::steady_clock::now() < late) {
+            run_for(milliseconds(20));
+        }
+        EXPECT_TRUE(is_quiet());
     });
 }
 

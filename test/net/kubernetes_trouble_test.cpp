@@ -65,5 +65,29 @@ TEST_F(KubernetesTroubleTest, BadNodeThatChangesAgainAndAgain_IsWarnedOfOnceAndN
     });
 }
 
+// Nodes come, and only later the pods, which are those of the saved state.
+TEST_F(KubernetesTroubleTest, WhatCameBeforeTheStateWasWhole_IsSavedOnceItIs) {
+    script_.add("list nodes", "a-nodes-list");
+    script_.add("list pods", "e-pods-list-n1");
+    in_test([&] {
+        serve();
+        start(path("state.json"));
+        wait_until([&] { return good(); });
+        source_.reset();
+        script_.add("list nodes", "c-nodes-list-after");
+        script_.add("list pods", "f-5xx-etcd-down-list");
+        script_.add("list pods", "e-pods-list-n1");
+        start(path("state.json"));
+        wait_until([&] { return has_nodes_of("c-nodes-list-after"); });
+        wait_until([&] { return good(); });
+        source_.reset();
+        server_.reset();
+        start(path("state.json"));
+        wait_until([&] { return source_->health().in_sync; });
+        EXPECT_TRUE(has_nodes_of("c-nodes-list-after"));
+        EXPECT_THAT(source_->objects().pods, SizeIs(4));
+    });
+}
+
 }  // namespace
 }  // namespace podlane::net

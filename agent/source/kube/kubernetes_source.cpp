@@ -119,6 +119,7 @@ void KubernetesSource::publish() {
     bool objects_changed = false;
     SourceHealth health{.in_sync = usable(), .problem = {}, .warnings = nodes_.warnings()};
     if (health.in_sync) {
+        patience_.cancel();
         ClusterObjects objects{.nodes = nodes_.objects().nodes, .pods = pods_.objects().pods};
         objects_changed = objects != objects_;
         objects_ = std::move(objects);
@@ -128,9 +129,8 @@ void KubernetesSource::publish() {
     const bool health_changed = health != health_;
     std::swap(health, health_);
     log_changes(health, *this, server_);
-    if (objects_changed) {
-        schedule_save();
-    }
+    unsaved_ = unsaved_ || objects_changed;
+    schedule_save();
     if ((objects_changed || health_changed) && on_change_) {
         on_change_();
     }
@@ -160,7 +160,8 @@ void KubernetesSource::schedule(EventLoop::Watch& timer, milliseconds delay, voi
 }
 
 void KubernetesSource::schedule_save() {
-    if (!nodes_.in_sync() || !pods_.in_sync() || save_timer_.active() || options_.cache_file.empty()) {
+    const bool whole = nodes_.in_sync() && pods_.in_sync();
+    if (!unsaved_ || !whole || save_timer_.active() || options_.cache_file.empty()) {
         return;
     }
     const auto due = saved_last_ + save_interval - std::chrono::steady_clock::now();
@@ -172,6 +173,7 @@ void KubernetesSource::save() {
     const auto saved = save_state(
         options_.cache_file,
         {.node_name = options_.node_name, .server = server_, .saved_at = now_as_text(), .objects = objects_});
+    unsaved_ = !saved;
     if (!saved) {
         log::warning("cluster state: the last good state cannot be kept: {}", saved.error().message);
     }

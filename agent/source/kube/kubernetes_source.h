@@ -66,6 +66,7 @@ private:
     std::string server_;    // at the start: of whom a saved state must be
     std::string saved_at_;  // of the state that was found at the start; empty: none
     std::chrono::steady_clock::time_point saved_last_;
+    bool unsaved_ = true;  // what is known is not in the file
     bool patient_ = true;  // the server may still answer before the saved state is used
     ClusterObjects objects_;
     SourceHealth health_;
