@@ -293,9 +293,8 @@ TEST(ConfigTest, NoPortsLeft_IsAnErrorOnlyWhereSnatIsOn) {
 TEST(ConfigTest, WhatThisVersionLacks_IsRefusedInOneLine) {
     const auto line = [](std::string_view text) { return unsupported(good(text)).value_or("nothing"); };
     EXPECT_THAT(line("state: {source: etcd}"), StartsWith("state.source: etcd is not supported"));
-    EXPECT_EQ(line("macvlan: [{name: a, master: b, shim: c}]"), "nothing");
     EXPECT_EQ(line("state: {source: file}\noverlay: {mode: vxlan}"), "nothing");
-    EXPECT_EQ(line("overlay: {mode: host-gw}"), "nothing");
+    EXPECT_EQ(line("overlay: {mode: host-gw}\nmacvlan: [{name: a, master: b, shim: c}]"), "nothing");
 }
 
 // ---- flags, environment, file, defaults
