@@ -4,8 +4,8 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include <ctime>
 #include <map>
 
 #include <gmock/gmock.h>
