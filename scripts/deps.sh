@@ -7,6 +7,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=scripts/lib/apt.sh
 source "$project_dir/scripts/lib/apt.sh"
+# shellcheck source=scripts/lib/containerd.sh
+source "$project_dir/scripts/lib/containerd.sh"
 
 packages=(
   # build
@@ -36,11 +38,11 @@ if ! installed bpftool || ! dpkg --compare-versions "$(libbpf_version || echo 0)
   need_backports=true
 fi
 
-if [[ ${#missing[@]} -eq 0 && $need_backports == false ]]; then
+if [[ ${#missing[@]} -eq 0 && $need_backports == false ]] && containerd_unpacked; then
   exit 0
 fi
 if [[ $(id -u) -ne 0 ]]; then
-  die "must run as root to install: ${missing[*]} ${backported[*]}"
+  die "must run as root to install: ${missing[*]} ${backported[*]} ${containerd_packages[*]}"
 fi
 
 export DEBIAN_FRONTEND=noninteractive
@@ -73,3 +75,4 @@ if [[ $need_backports == true ]]; then
     with_backports
   fi
 fi
+containerd_unpacked || containerd_unpack
