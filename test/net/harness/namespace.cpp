@@ -46,8 +46,18 @@ Namespace::Namespace(std::string_view label)
     ip(*this, "link set lo up");
 }
 
+Namespace::Namespace(std::string_view name, const std::filesystem::path& path)
+    : name_(name), path_(path), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), named_(false) {
+    if (!fd_.valid()) {
+        raise_errno("open {}", path_.string());
+    }
+}
+
 Namespace::~Namespace() {
     fd_.reset();
+    if (!named_) {
+        return;
+    }
     if (::umount2(path_.c_str(), MNT_DETACH) != 0 || ::unlink(path_.c_str()) != 0) {
         std::cerr << "remove " << path_ << ": " << std::generic_category().message(errno) << '\n';
     }

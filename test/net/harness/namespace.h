@@ -17,6 +17,10 @@ class Namespace {
 public:
     // The name is `label` and a suffix that makes it unique in the machine.
     explicit Namespace(std::string_view label);
+    // One that somebody else has made, a container runtime say. It stays until this is gone, its maker may end before.
+    [[nodiscard]] static Namespace of_another(std::string_view name, const std::filesystem::path& path) {
+        return {name, path};
+    }
     Namespace(const Namespace&) = delete;
     Namespace& operator=(const Namespace&) = delete;
     ~Namespace();
@@ -27,9 +31,12 @@ public:
     void enter_this_thread() const;
 
 private:
+    Namespace(std::string_view name, const std::filesystem::path& path);
+
     std::string name_;
     std::filesystem::path path_;
     Fd fd_;
+    bool named_ = true;  // by us, under /run/netns
 };
 
 // Calls `function` in a thread that has entered `ns`, and hands on what it returns or throws. /sys is not remounted.
