@@ -69,8 +69,14 @@ void log_line(void*, const char* format, va_list arguments) {
     if (length > 0) {
         std::string_view text(line.data());
         text.remove_suffix(text.ends_with('\n') ? 1 : 0);
-        log::debug("control socket: {}", text);
+        log::debug("HTTP server: {}", text);
     }
+}
+
+// Names of arguments, for MHD_get_connection_values.
+MHD_Result take_name(void* names, MHD_ValueKind /*kind*/, const char* name, const char* /*value*/) {
+    static_cast<std::vector<std::string>*>(names)->emplace_back(name);
+    return MHD_YES;
 }
 
 // The URL as it came: the route table takes it apart before it decodes it.
@@ -131,7 +137,7 @@ private:
         for (int round = 0; round < rounds_per_wakeup; ++round) {
             const unsigned connections_before = connections();
             if (MHD_run(daemon_.get()) != MHD_YES) {
-                log::warning("control socket: libmicrohttpd could not go on");
+                log::warning("HTTP server: libmicrohttpd could not go on");
                 return;
             }
             wants_timer = MHD_get_timeout(daemon_.get(), &wait) == MHD_YES;
@@ -148,7 +154,7 @@ private:
         }
         auto timer = loop_.after(std::chrono::milliseconds(wait), [this] { serve(); });
         if (!timer) {
-            log::warning("control socket: {}", timer.error().message);
+            log::warning("HTTP server: {}", timer.error().message);
             return;
         }
         timer_ = std::move(*timer);
@@ -175,7 +181,9 @@ private:
     MHD_Result on_request(MHD_Connection* connection, const char* url, const char* method, Upload upload,
                           void** state) {
         if (*state == nullptr) {
-            *state = new Exchange{.request = {.method = method, .path = url, .id = {}, .body = {}}};
+            auto* begun = new Exchange{.request = {.method = method, .path = url}};
+            *state = begun;
+            MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &take_name, &begun->request.query);
             const bool hopeless = declared_length(connection) > drained_limits * limits_.body_bytes;
             return hopeless ? send(connection, too_large(limits_.body_bytes)) : MHD_YES;
         }

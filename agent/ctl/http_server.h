@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -18,9 +19,10 @@
 namespace podlane {
 
 struct HttpRequest {
-    std::string method{};  // "GET"
-    std::string path{};    // "/v1/endpoints/abc-eth0": percent-encoded as it came, without the query
-    std::string id{};      // what stands for {id} in the handler's pattern; empty when the pattern has none
+    std::string method{};              // "GET"
+    std::string path{};                // "/v1/endpoints/abc-eth0": percent-encoded as it came, without the query
+    std::vector<std::string> query{};  // names of the arguments behind "?", as they came; values are for nobody yet
+    std::string id{};                  // what stands for {id} in the handler's pattern; empty when the pattern has none
     std::string body{};
 };
 
@@ -66,6 +68,9 @@ public:
 protected:
     HttpServer() = default;
 };
+
+// A listening TCP socket. `host`: an IPv4 or IPv6 address, without brackets. EADDRINUSE, EADDRNOTAVAIL: another time.
+[[nodiscard]] Result<Fd> listen_tcp(const std::string& host, std::uint16_t port);
 
 // A listening unix socket with mode 0600. A stale socket file (nobody answers on it) is replaced; one on which a
 // process listens is an error (EADDRINUSE), so that two agents never share a run directory. The file stays when the

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control server on a real unix socket, in an event loop of its own thread, against libcurl and raw sockets.
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -28,6 +30,9 @@ void add_handlers(HttpServer& server) {
     server.handle("GET", "/v1/status", [](const HttpRequest&) { return HttpResponse{.body = R"({"state":"ok"})"}; });
     server.handle("GET", "/v1/big",
                   [](const HttpRequest&) { return HttpResponse{.body = std::string(8U << 20U, 'b')}; });
+    server.handle("GET", "/v1/query", [](const HttpRequest& request) {
+        return HttpResponse{.body = nlohmann::json(request.query).dump()};
+    });
     server.handle("GET", "/v1/throw", [](const HttpRequest&) -> HttpResponse { throw std::logic_error("oh"); });
     server.handle("PUT", "/v1/endpoints/{id}", [](const HttpRequest& request) {
         return HttpResponse{.body = nlohmann::json{{"id", request.id}, {"size", request.body.size()}}.dump()};
@@ -92,6 +97,31 @@ TEST_F(HttpServerTest, BodyAndId_ReachTheHandler) {
 TEST_F(HttpServerTest, LargeAnswer_ArrivesWhole) {
     serve();
     EXPECT_EQ(call({.path = "/v1/big"}).body, std::string(8U << 20U, 'b'));
+}
+
+TEST_F(HttpServerTest, Query_IsTheArgumentsNames) {
+    serve();
+    EXPECT_EQ(call({.path = "/v1/query"}).body, "[]");
+    EXPECT_EQ(call({.path = "/v1/query?verbose"}).body, R"(["verbose"])");
+    EXPECT_EQ(call({.path = "/v1/query?verbose=1&other=%20"}).body, R"(["verbose","other"])");
+}
+
+TEST(TcpListenerTest, TakenPort_IsAnErrorAndAFreeOneListens) {
+    for (const std::string host : {"127.0.0.1", "::1"}) {
+        const auto listener = listen_tcp(host, 0);
+        if (!listener && listener.error().code == EADDRNOTAVAIL) {
+            continue;  // a machine without IPv6
+        }
+        ASSERT_TRUE(listener.has_value()) << listener.error().message;
+        sockaddr_in6 address{};  // the port stands where sockaddr_in has it
+        socklen_t size = sizeof(address);
+        ASSERT_EQ(getsockname(listener->get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+        const auto second = listen_tcp(host, ntohs(address.sin6_port));
+        ASSERT_FALSE(second.has_value());
+        EXPECT_EQ(second.error().code, EADDRINUSE);
+    }
+    EXPECT_EQ(listen_tcp("localhost", 0).error().code, EINVAL);
+    EXPECT_EQ(listen_tcp("192.0.2.1", 0).error().code, EADDRNOTAVAIL);
 }
 
 TEST_F(HttpServerTest, UnknownPath_Is404) {
