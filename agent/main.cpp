@@ -15,6 +15,7 @@
 #include "agent/node/cleanup.h"
 #include "agent/node/control_socket.h"
 #include "agent/node/masquerade_file.h"
+#include "agent/node/monitoring.h"
 #include "agent/node/node_agent.h"
 #include "agent/node/reload.h"
 #include "agent/node/requirements.h"
@@ -70,6 +71,11 @@ Result<std::unique_ptr<FollowedFile>> follow_masquerade_file(EventLoop& loop, No
         return nullptr;
     }
     return follow_ip_masq_agent(loop, agent, snat.ip_masq_agent_file);
+}
+
+// Null: turned off.
+Result<std::unique_ptr<Monitoring>> start_monitoring(EventLoop& loop, const NodeAgent& agent, const Config& config) {
+    return config.listen ? Monitoring::start(loop, agent, *config.listen) : nullptr;
 }
 
 Result<std::unique_ptr<Source>> make_source(EventLoop& loop, const Config& config) {
@@ -131,6 +137,10 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     const auto control = ControlSocket::serve(**loop, **agent, socket, std::move(*listener));
     if (!control) {
         return std::unexpected(control.error());
+    }
+    const auto monitoring = start_monitoring(**loop, **agent, config);
+    if (!monitoring) {
+        return std::unexpected(monitoring.error());
     }
     const auto reload = Reload::create(**loop, invocation.flags, **agent, arguments);
     if (!reload) {

@@ -188,7 +188,13 @@ void NodeAgent::schedule_reconcile() {
 void NodeAgent::reconcile() {
     const auto start = PassPace::Clock::now();
     pass();
-    pace_.ran(start, PassPace::Clock::now());
+    const auto end = PassPace::Clock::now();
+    pace_.ran(start, end);
+    pass_times_.add(end - start);
+}
+
+std::vector<std::pair<std::string_view, std::size_t>> NodeAgent::map_sizes() const {
+    return maps_ ? maps_->sizes() : std::vector<std::pair<std::string_view, std::size_t>>();
 }
 
 std::optional<std::string> NodeAgent::not_ready() const {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/config/config.h"
@@ -27,6 +28,7 @@
 #include "agent/node/underlay.h"
 #include "agent/node/uplinks.h"
 #include "agent/observe/health.h"
+#include "agent/observe/pass_times.h"
 #include "agent/observe/repairs.h"
 #include "agent/reconcile/datapath_reconciler.h"
 #include "agent/reconcile/guard_reconciler.h"
@@ -85,6 +87,12 @@ public:
     [[nodiscard]] const RepairLog& repairs() const { return repairs_; }
     // How often the kernel's events came faster than they could be read; all was read anew then.
     [[nodiscard]] std::uint64_t netlink_overruns() const { return overruns_; }
+    [[nodiscard]] const PassTimes& pass_times() const { return pass_times_; }
+    [[nodiscard]] const Source& source() const { return source_; }
+    // Entries of the maps that the agent fills; empty before they are there.
+    [[nodiscard]] std::vector<std::pair<std::string_view, std::size_t>> map_sizes() const;
+    // Nothing: pods are not translated, or the programs are not there yet.
+    [[nodiscard]] std::optional<NatUse> nat_use() const;
     [[nodiscard]] std::uint32_t pod_mtu() const { return pod_mtu_; }
     [[nodiscard]] const KernelFeatures& features() const { return features_; }
     // Everything podlane owns outside the maps: wanted against actual.
@@ -203,6 +211,7 @@ private:
 
     EventLoop::Watch netlink_watch_;
     PassPace pace_;
+    PassTimes pass_times_;
     EventLoop::Watch pending_;
     EventLoop::Watch audit_;
     EventLoop::Watch settings_audit_;

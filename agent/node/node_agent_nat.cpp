@@ -62,6 +62,10 @@ Result<void> NodeAgent::start_sweeper() {
     return {};
 }
 
+std::optional<NatUse> NodeAgent::nat_use() const {
+    return sweeper_ && settings_.overlay.snat.enabled ? std::optional(sweeper_->use()) : std::nullopt;
+}
+
 void NodeAgent::sweep_translations() {
     if (sweeper_ && datapath_.is_loaded()) {
         report_translations(sweeper_->sweep(datapath_.nat_sweep_fd()));

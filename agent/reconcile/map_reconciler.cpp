@@ -52,6 +52,11 @@ Result<std::size_t> refresh(Mirror<Spec>& mirror) {
     return delta.to_add.size() + delta.to_change.size() + delta.to_remove.size();
 }
 
+template <typename Spec>
+std::pair<std::string_view, std::size_t> size_of(const Mirror<Spec>& mirror) {
+    return {Spec::name, mirror.actual.size()};
+}
+
 // What much else depends on: written first, since there may not be room for all.
 template <typename Value>
 constexpr bool is_vital(const Value& /*value*/) {
@@ -188,6 +193,13 @@ Result<std::size_t> MapReconciler::reread() {
         differing += *refreshed;
     }
     return differing;
+}
+
+std::vector<std::pair<std::string_view, std::size_t>> MapReconciler::sizes() const {
+    return {size_of(maps_->nodes_by_pod_cidr),   size_of(maps_->nodes_by_ipv4),
+            size_of(maps_->pods_by_ipv4),        size_of(maps_->networks_by_prefix),
+            size_of(maps_->pod_cidr_lengths),    size_of(maps_->nat_address_by_device),
+            size_of(maps_->macvlan_pods_by_ipv4)};
 }
 
 MapReport MapReconciler::reconcile(const WantedMaps& wanted) {

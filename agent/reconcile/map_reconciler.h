@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/state/desired_state.h"
@@ -44,6 +46,9 @@ public:
     // Additions come before removals, so that a node that moves is never without an entry; after them where a map has
     // no room for both. Of more than a map holds clusterCIDRs and serviceCIDRs are in it, the rest by chance.
     [[nodiscard]] MapReport reconcile(const WantedMaps& wanted);
+
+    // Entries of each map, as of the last pass.
+    [[nodiscard]] std::vector<std::pair<std::string_view, std::size_t>> sizes() const;
 
 private:
     struct Maps;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/state/objects.h"
@@ -19,6 +21,14 @@ struct SourceHealth {
     bool operator==(const SourceHealth&) const = default;
 };
 
+// How often one kind of objects was asked for, since the start.
+struct SourceActivity {
+    std::string_view resource;   // "nodes"
+    std::uint64_t lists = 0;     // read whole
+    std::uint64_t watches = 0;   // begun
+    std::uint64_t failures = 0;  // requests that failed, or were refused
+};
+
 // Where nodes and pods come from. Keeps its objects current by itself, in the event loop; a state that is broken
 // changes nothing but the health.
 class Source {
@@ -31,6 +41,8 @@ public:
     // The last good state.
     [[nodiscard]] virtual const ClusterObjects& objects() const = 0;
     [[nodiscard]] virtual const SourceHealth& health() const = 0;
+    // Of a source that asks a server.
+    [[nodiscard]] virtual std::vector<SourceActivity> activity() const { return {}; }
     // Called after every change of objects() or health(); set before start.
     virtual void on_change(std::function<void()> callback) = 0;
     // Begins to read and to follow. Afterwards objects() and health() hold what there is so far. An error is one

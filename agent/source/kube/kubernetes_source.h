@@ -6,6 +6,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "agent/event_loop.h"
 #include "agent/http/http_client.h"
@@ -36,6 +37,9 @@ public:
 
     [[nodiscard]] const ClusterObjects& objects() const override { return objects_; }
     [[nodiscard]] const SourceHealth& health() const override { return health_; }
+    [[nodiscard]] std::vector<SourceActivity> activity() const override {
+        return {nodes_.activity(), pods_.activity()};
+    }
     void on_change(std::function<void()> callback) override { on_change_ = std::move(callback); }
     // An error: the description of the access is not usable at all.
     [[nodiscard]] Result<void> start() override;

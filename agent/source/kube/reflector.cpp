@@ -63,7 +63,8 @@ KubeReflector::KubeReflector(EventLoop& loop, HttpClient& client, Options option
       changed_(std::move(changed)),
       machine_({.loss = options_.decode.kind == KubeKind::node ? ListWatch::Options::Loss::confirmed
                                                                : ListWatch::Options::Loss::believed,
-                .random = options_.random}) {}
+                .random = options_.random}),
+      activity_{.resource = resource()} {}
 
 void KubeReflector::restart() {
     call_.reset();
@@ -112,6 +113,7 @@ void KubeReflector::begin_list(const ListWatch::List& list) {
 void KubeReflector::begin_watch(const ListWatch::Watch& watch) {
     exchange_ = {};
     exchange_.watch = std::make_unique<WatchDecoder>(options_.decode);
+    ++activity_.watches;
     begin(fmt::format("&watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
                       percent_encoded(watch.resource_version), watch.timeout.count()),
           {.connect = list_timeouts.connect,
@@ -228,6 +230,7 @@ void KubeReflector::take_list() {
         objects_ = std::exchange(pending_, {});
         warnings_ = std::exchange(pending_warnings_, {});
         in_sync_ = true;
+        ++activity_.lists;
         if (!watch_fails_) {
             problem_.clear();
         }
@@ -287,6 +290,7 @@ void KubeReflector::fail(RequestFailure failure) {
     auto problem =
         server_.empty() ? failure.message : fmt::format("{}: {} {}: {}", server_, verb, resource(), failure.message);
     log::debug("cluster state: {}", problem);
+    ++activity_.failures;
     machine_.failed(failure, ListWatch::Clock::now());
     if (!in_sync_ || machine_.failures() > tolerated_failures || ListWatch::is_final(failure)) {
         watch_fails_ = exchange_.watch != nullptr;

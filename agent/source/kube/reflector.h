@@ -14,6 +14,7 @@
 #include "agent/source/kube/access.h"
 #include "agent/source/kube/decoder.h"
 #include "agent/source/kube/list_watch.h"
+#include "agent/source/source.h"
 #include "agent/state/objects.h"
 
 namespace podlane {
@@ -47,6 +48,7 @@ public:
     // Empty: all well. Otherwise one line: what failed at which server.
     [[nodiscard]] const std::string& problem() const { return problem_; }
     [[nodiscard]] const std::vector<ObjectWarning>& warnings() const { return warnings_; }
+    [[nodiscard]] const SourceActivity& activity() const { return activity_; }
 
 private:
     // One request and what has come of it.
@@ -93,6 +95,7 @@ private:
     bool in_sync_ = false;
     std::string problem_;
     bool watch_fails_ = false;  // that is the problem: lists alone do not end it
+    SourceActivity activity_;
 };
 
 }  // namespace podlane
