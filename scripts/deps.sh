@@ -27,6 +27,10 @@ libbpf_minimum=1.4
 
 installed() { dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
 
+# Programs whose package would start a service: only taken out of it. The tests look for them there, after PATH.
+tools_dir=${PODLANE_CACHE:-/var/cache/podlane}/tools
+have_promtool() { command -v promtool >/dev/null || [[ -x $tools_dir/usr/bin/promtool ]]; }
+
 missing=()
 for package in "${packages[@]}"; do
   installed "$package" || missing+=("$package")
@@ -38,11 +42,11 @@ if ! installed bpftool || ! dpkg --compare-versions "$(libbpf_version || echo 0)
   need_backports=true
 fi
 
-if [[ ${#missing[@]} -eq 0 && $need_backports == false ]] && containerd_unpacked; then
+if [[ ${#missing[@]} -eq 0 && $need_backports == false ]] && containerd_unpacked && have_promtool; then
   exit 0
 fi
 if [[ $(id -u) -ne 0 ]]; then
-  die "must run as root to install: ${missing[*]} ${backported[*]} ${containerd_packages[*]}"
+  die "must run as root to install: ${missing[*]} ${backported[*]} ${containerd_packages[*]} promtool"
 fi
 
 export DEBIAN_FRONTEND=noninteractive
@@ -64,6 +68,21 @@ with_backports() {
   apt-get "${options[@]}" -q install -y --no-install-recommends -t "$codename-backports" "${backported[@]}"
 }
 
+# unpack_programs PACKAGE PATH...: these files of a package, below tools_dir.
+unpack_programs() {
+  local package=$1 scratch
+  shift
+  scratch=$(mktemp -d)
+  (cd "$scratch" && apt-get "${options[@]}" -o APT::Sandbox::User=root -q download "$package")
+  mkdir -p "$tools_dir"
+  dpkg-deb --fsys-tarfile "$scratch/$package"_*.deb | tar -x -C "$tools_dir" "$@"
+  rm -rf "$scratch"
+}
+
+if ! have_promtool; then
+  apt-get "${options[@]}" -q update
+  unpack_programs prometheus ./usr/bin/promtool
+fi
 if [[ ${#missing[@]} -gt 0 ]]; then
   apt-get "${options[@]}" -q update
   apt-get "${options[@]}" -q install -y --no-install-recommends "${missing[@]}"
