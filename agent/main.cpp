@@ -12,6 +12,7 @@
 #include "agent/config/command_line.h"
 #include "agent/config/config.h"
 #include "agent/log.h"
+#include "agent/node/announcement.h"
 #include "agent/node/cleanup.h"
 #include "agent/node/control_socket.h"
 #include "agent/node/masquerade_file.h"
@@ -22,6 +23,7 @@
 #include "agent/node/signals.h"
 #include "agent/source/file_source.h"
 #include "agent/source/kube/kubernetes_source.h"
+#include "agent/source/kube/node_condition.h"
 
 namespace podlane {
 namespace {
@@ -73,19 +75,51 @@ Result<std::unique_ptr<FollowedFile>> follow_masquerade_file(EventLoop& loop, No
     return follow_ip_masq_agent(loop, agent, snat.ip_masq_agent_file);
 }
 
-// Null: turned off.
-Result<std::unique_ptr<Monitoring>> start_monitoring(EventLoop& loop, const NodeAgent& agent, const Config& config) {
-    return config.listen ? Monitoring::start(loop, agent, *config.listen) : nullptr;
+KubeAccessSource access_of(const Config& config) {
+    return {.kubeconfig = config.state.kubeconfig, .environment = read_host_facts().environment};
 }
 
 Result<std::unique_ptr<Source>> make_source(EventLoop& loop, const Config& config) {
     if (config.state.source == StateSource::kubernetes) {
         return KubernetesSource::create(
-            loop, {.access = {.kubeconfig = config.state.kubeconfig, .environment = read_host_facts().environment},
-                   .node_name = config.node_name,
-                   .cache_file = config.state.cache_file});
+            loop, {.access = access_of(config), .node_name = config.node_name, .cache_file = config.state.cache_file});
     }
     return FileSource::create(loop, {.path = config.state.file, .node_name = config.node_name});
+}
+
+// Who is told of the node, besides agentctl and the plugin.
+struct Outside {
+    std::unique_ptr<Monitoring> monitoring;    // null: turned off
+    std::unique_ptr<NodeCondition> condition;  // null: there is no API server
+    std::unique_ptr<Announcement> announcement;
+};
+
+Result<Outside> tell_outside(EventLoop& loop, const NodeAgent& agent, const Config& config) {
+    Outside outside;
+    if (config.listen) {
+        auto monitoring = Monitoring::start(loop, agent, *config.listen);
+        if (!monitoring) {
+            return std::unexpected(monitoring.error());
+        }
+        outside.monitoring = std::move(*monitoring);
+    }
+    if (config.state.source == StateSource::kubernetes) {
+        auto condition = NodeCondition::create(loop, {.access = access_of(config), .node_name = config.node_name});
+        if (!condition) {
+            return std::unexpected(condition.error());
+        }
+        outside.condition = std::move(*condition);
+    }
+    auto announcement = Announcement::start(loop, agent, config.cni, [condition = outside.condition.get()] {
+        if (condition != nullptr) {
+            condition->network_is_up();
+        }
+    });
+    if (!announcement) {
+        return std::unexpected(announcement.error());
+    }
+    outside.announcement = std::move(*announcement);
+    return outside;
 }
 
 // The control socket's name, which goes when the agent ends: nobody answers on it then.
@@ -138,9 +172,9 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     if (!control) {
         return std::unexpected(control.error());
     }
-    const auto monitoring = start_monitoring(**loop, **agent, config);
-    if (!monitoring) {
-        return std::unexpected(monitoring.error());
+    const auto outside = tell_outside(**loop, **agent, config);
+    if (!outside) {
+        return std::unexpected(outside.error());
     }
     const auto reload = Reload::create(**loop, invocation.flags, **agent, arguments);
     if (!reload) {

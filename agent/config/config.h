@@ -85,6 +85,12 @@ struct MacvlanConfig {
     std::vector<Ipv4Prefix> service_cidrs;
 };
 
+// What the container runtime is to read, once pods can be added.
+struct CniFileConfig {
+    std::string config_file;    // absolute; empty: none is written
+    std::string template_file;  // absolute; empty: the default text
+};
+
 // The agent's whole configuration, validated: contract.md says what each key means. Paths are absolute.
 struct Config {
     std::string node_name;  // never empty after loading
@@ -97,6 +103,7 @@ struct Config {
     OverlayConfig overlay;
     SnatConfig snat;
     std::vector<MacvlanConfig> macvlan;
+    CniFileConfig cni;
     std::optional<ListenAddress> listen = ListenAddress{"127.0.0.1", 9479};  // none: turned off
 
     log::Level log_level = log::Level::info;

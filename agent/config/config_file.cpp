@@ -126,6 +126,14 @@ Result<void> read_macvlans(const ConfigValue& value, std::vector<MacvlanConfig>&
                          [&](const ConfigValue& element) { return read_macvlan(element, macvlans.emplace_back()); });
 }
 
+Result<void> read_cni(const ConfigValue& value, CniFileConfig& cni) {
+    const std::array<KnownKey, 2> known{{
+        {"configFile", absolute_path_into(cni.config_file)},
+        {"template", absolute_path_into(cni.template_file)},
+    }};
+    return read_members(value, known);
+}
+
 }  // namespace
 
 Result<void> apply_config_text(std::string_view text, std::string_view name, Config& config) {
@@ -139,7 +147,7 @@ Result<void> apply_config_text(std::string_view text, std::string_view name, Con
     if ((*tree)->type != ConfigNode::Type::map) {
         return fail("{}:{}: the configuration must be an object (key: value)", name, (*tree)->line);
     }
-    const std::array<KnownKey, 11> known{{
+    const std::array<KnownKey, 12> known{{
         {"nodeName", text_into(config.node_name)},
         {"runDir", absolute_path_into(config.run_dir)},
         {"bpffs", absolute_path_into(config.bpffs)},
@@ -150,6 +158,7 @@ Result<void> apply_config_text(std::string_view text, std::string_view name, Con
         {"overlay", [&](const ConfigValue& value) { return read_overlay(value, config.overlay); }},
         {"snat", [&](const ConfigValue& value) { return read_snat(value, config.snat); }},
         {"macvlan", [&](const ConfigValue& value) { return read_macvlans(value, config.macvlan); }},
+        {"cni", [&](const ConfigValue& value) { return read_cni(value, config.cni); }},
         {"listen", listen_into(config.listen)},
     }};
     return read_members({name, "", **tree}, known);

@@ -103,6 +103,11 @@ void HttpCall::set_options(const HttpGet& request) {
     curl_easy_setopt(handle, CURLOPT_TCP_KEEPIDLE, keepalive_idle_s);
     curl_easy_setopt(handle, CURLOPT_TCP_KEEPINTVL, keepalive_interval_s);
     curl_easy_setopt(handle, CURLOPT_SOCKOPTFUNCTION, &prepare_socket);
+    if (!request.patch.empty()) {
+        curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.patch.size()));
+        curl_easy_setopt(handle, CURLOPT_COPYPOSTFIELDS, request.patch.data());
+        curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, "PATCH");
+    }
 }
 
 void HttpCall::set_tls(const TlsSettings& tls) {

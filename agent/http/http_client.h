@@ -36,6 +36,7 @@ struct HttpGet {
     std::vector<std::string> headers;  // "Name: value"
     TlsSettings tls;
     HttpTimeouts timeouts;
+    std::string patch = std::string();  // what to PATCH with; empty: GET
 };
 
 struct HttpHead {
@@ -55,7 +56,7 @@ struct HttpEvents {
 
 class HttpCall;
 
-// GET requests over HTTP/1.1 and HTTP/2, on kept connections, in the event loop.
+// GET and PATCH requests over HTTP/1.1 and HTTP/2, on kept connections, in the event loop.
 class HttpClient {
 public:
     // The loop must outlive the client.

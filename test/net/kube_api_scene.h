@@ -31,8 +31,9 @@ namespace podlane::net {
 using test::Answer;
 using test::kube_api_text;
 
-// What is answered to each request, in order: "list nodes", "watch nodes", "list pods", "watch pods". Where nothing is
-// left a watch goes on in silence, and a list is empty.
+// What is answered to each request, in order: "list nodes", "watch nodes", "list pods", "watch pods", "list condition"
+// (of one node), "patch condition". Where nothing is left a watch goes on in silence, a list is empty, a condition is
+// as it should be.
 class ApiScript {
 public:
     using Then = Answer::Then;
@@ -44,10 +45,18 @@ public:
     }
     void set_piece(std::size_t piece) { piece_ = piece; }
 
+    // Of HTTP/1.1.
+    [[nodiscard]] static Answer json(const std::string& body, int status = 200) {
+        return {.bytes = fmt::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+                                     status, body.size(), body)};
+    }
+
     [[nodiscard]] Answer answer(const std::string& request) {
         const auto first_line = request.substr(0, request.find("\r\n"));
-        const std::string resource = first_line.find("/pods?") != std::string::npos ? "pods" : "nodes";
-        const std::string verb = first_line.find("watch=true") != std::string::npos ? "watch" : "list";
+        const auto has = [&](const char* part) { return first_line.find(part) != std::string::npos; };
+        const bool condition = has("=metadata.name%3D") || has("/status ");
+        const std::string resource = condition ? "condition" : has("/pods?") ? "pods" : "nodes";
+        const std::string verb = has("watch=true") ? "watch" : has("PATCH ") ? "patch" : "list";
         auto& answers = answers_[verb + ' ' + resource];
         if (!answers.empty()) {
             auto answer = std::move(answers.front());
@@ -57,6 +66,10 @@ public:
         if (verb == "watch") {
             const auto over = kube_api_text("g-watch-nodes-timeout.response");
             return {.bytes = over.substr(0, over.find("\r\n\r\n") + 4), .then = Then::hold};
+        }
+        if (condition) {
+            return json(R"({"items":[{"status":{"conditions":[{"type":"NetworkUnavailable","status":"False",)"
+                        R"("reason":"PodlaneIsUp"}]}}]})");
         }
         return {.bytes =
                     kube_api_text(resource == "pods" ? "e-pods-list-empty.response" : "a-nodes-list-empty.response")};

@@ -198,6 +198,16 @@ std::string ReplayServer::read_request(int socket, SSL* ssl) const {
         }
         request += byte;
     }
+    constexpr std::string_view length = "\r\nContent-Length: ";
+    const auto at = request.find(length);
+    const auto size = request.size() + (at == std::string::npos ? 0 : std::stoul(request.substr(at + length.size())));
+    while (request.size() < size) {
+        char byte = 0;
+        if (!wait_for_bytes(socket, ssl) || SSL_read(ssl, &byte, 1) != 1) {
+            return {};
+        }
+        request += byte;
+    }
     return request;
 }
 

@@ -21,7 +21,7 @@ namespace podlane::test {
 // A real TLS server on 127.0.0.1, in the network namespace of the thread that makes it, a thread to each connection.
 class ReplayServer {
 public:
-    // `request` is the whole head of a request. Called by one connection at a time.
+    // `request` is the whole head of a request, and over HTTP/1.1 its body. Called by one connection at a time.
     using Handler = std::function<Answer(const std::string& request)>;
 
     enum class Protocol { http1, http2 };

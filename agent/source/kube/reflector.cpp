@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent/log.h"
+#include "agent/source/kube/request.h"
 #include "agent/text/printable.h"
 
 namespace podlane {
@@ -21,20 +22,8 @@ constexpr HttpTimeouts list_timeouts = {
     .connect = seconds(10), .head = seconds(75), .silence = seconds(30), .total = seconds(300)};
 // A watch that the server does not end in time is cut.
 constexpr seconds watch_grace(30);
-// Enough of a refusal to say what it is.
-constexpr std::size_t longest_refusal = 4096;
 // Some failures belong to a server's life: one by itself is no problem as long as there is a state.
 constexpr unsigned tolerated_failures = 1;
-
-std::string percent_encoded(std::string_view text) {
-    std::string result;
-    for (const char c : text) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                           std::string_view("-._~").contains(c);
-        result += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-    return result;
-}
 
 std::string object_name(const ObjectHead& head, KubeKind kind) {
     return kind == KubeKind::node ? head.name
@@ -45,13 +34,6 @@ int to_number(std::string_view text) {
     int number = 0;
     std::from_chars(text.data(), text.data() + text.size(), number);
     return number;
-}
-
-// "403: nodes is forbidden: User ... cannot list resource ...": a Status, or plain text.
-std::string describe_refusal(int status, const std::string& body) {
-    const auto head = read_object_head(body);
-    const auto text = printable(head && !head->message.empty() ? head->message : body.substr(0, body.find('\n')));
-    return text.empty() ? fmt::format("{}", status) : fmt::format("{}: {}", status, text);
 }
 
 }  // namespace
@@ -123,7 +105,7 @@ void KubeReflector::begin_watch(const ListWatch::Watch& watch) {
 }
 
 void KubeReflector::begin(const std::string& query, const HttpTimeouts& timeouts) {
-    auto access = read_access(options_.access);
+    const auto access = read_access(options_.access);
     if (!access) {
         fail({.kind = RequestFailure::Kind::connection, .message = access.error().message});
         return;
@@ -133,18 +115,9 @@ void KubeReflector::begin(const std::string& query, const HttpTimeouts& timeouts
     if (!is_node()) {
         all += fmt::format("&fieldSelector=spec.nodeName%3D{}", percent_encoded(options_.decode.node_name));
     }
-    HttpGet request{.url = fmt::format("{}/api/v1/{}{}{}", server_, resource(), all.empty() ? "" : "?",
-                                       all.empty() ? "" : all.substr(1)),
-                    .headers = {"Accept: application/json", "User-Agent: podlane-agent/" PODLANE_VERSION},
-                    .tls = {.ca_pem = access->ca_pem,
-                            .verify = access->verify,
-                            .certificate_pem = access->certificate_pem,
-                            .key_pem = access->key_pem,
-                            .server_name = access->tls_server_name},
-                    .timeouts = timeouts};
-    if (!access->token.empty()) {
-        request.headers.push_back("Authorization: Bearer " + access->token);
-    }
+    const auto target =
+        fmt::format("/api/v1/{}{}{}", resource(), all.empty() ? "" : "?", all.empty() ? "" : all.substr(1));
+    const auto request = kube_request(*access, target, timeouts);
     auto call = client_.start(request, {.head = [this](const HttpHead& head) { return take_head(head); },
                                         .body = [this](std::string_view bytes) { return take_body(bytes); },
                                         .done = [this](const Result<void>& result) { take_end(result); }});

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is told to the cluster and to the container runtime once pods can be added. In the first tests:
+//
+//   +--- namespace -----------------------------------+
+//   |  NodeCondition --- 127.0.0.1 --- ReplayServer   |
+//   +-------------------------------------------------+
+#include "agent/source/kube/node_condition.h"
+
+#include <filesystem>
+
+#include "test/net/harness/two_nodes.h"
+#include "test/net/kube_api_scene.h"
+
+namespace podlane::net {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class NodeConditionTest : public KubeApiScene {
+protected:
+    Answer answer(const std::string& request) override {
+        if (request.starts_with("PATCH ")) {
+            const std::scoped_lock lock(mutex_);
+            patches_.push_back(request);
+        }
+        return KubeApiScene::answer(request);
+    }
+    void begin() {
+        condition_ = NodeCondition::create(*loop_, {.access = {.kubeconfig = path("kubeconfig")},
+                                                    .node_name = "n1",
+                                                    .period = std::chrono::milliseconds(200)})
+                         .value();
+    }
+    // Of what is asked for a node named n1.
+    void has(const std::string& conditions) {
+        script_.add("list condition", ApiScript::json(R"({"items":[{"status":{"conditions":[)" + conditions + "]}}]}"));
+    }
+    void runs_until(const std::function<bool()>& holds) {
+        bool held = false;
+        auto poll = loop_->every(std::chrono::milliseconds(2), [&] {
+            if (holds()) {
+                held = true;
+                loop_->stop();
+            }
+        });
+        auto end = loop_->after(std::chrono::seconds(10), [this] { loop_->stop(); });
+        EXPECT_TRUE(loop_->run().has_value());
+        EXPECT_TRUE(held) << testing::PrintToString(requests());
+    }
+    [[nodiscard]] std::vector<std::string> patches() {
+        const std::scoped_lock lock(mutex_);
+        return patches_;
+    }
+    template <typename Function>
+    void in_scene(const Function& function) {
+        in_test([&] {
+            serve();
+            begin();
+            function();
+            condition_.reset();
+        });
+    }
+
+    std::unique_ptr<NodeCondition> condition_;
+
+private:
+    std::mutex mutex_;
+    std::vector<std::string> patches_;
+};
+
+constexpr const char* ours = R"({"type":"NetworkUnavailable","status":"False","reason":"PodlaneIsUp"})";
+constexpr const char* of_flannel = R"({"type":"NetworkUnavailable","status":"False","reason":"FlannelIsUp"})";
+constexpr const char* of_cloud = R"({"type":"NetworkUnavailable","status":"True","reason":"NoRouteCreated"})";
+constexpr const char* forbidden = R"({"kind":"Status","code":403,"message":"nodes \"n1\" is forbidden: no"})";
+
+TEST_F(NodeConditionTest, NetworkThatIsUp_IsWrittenByAStrategicMergePatch) {
+    in_scene([&] {
+        run_for(std::chrono::milliseconds(300));
+        EXPECT_EQ(requests().size(), 0U) << "not before it is up";
+        has(of_cloud);
+        script_.add("patch condition", ApiScript::json("{}"));
+        condition_->network_is_up();
+        runs_until([&] { return requests("metadata.name").size() >= 3; });
+        ASSERT_EQ(patches().size(), 1U) << "it stays as it should be";
+        const auto patch = patches()[0];
+        EXPECT_THAT(patch, testing::StartsWith("PATCH /api/v1/nodes/n1/status HTTP/1.1\r\n"));
+        EXPECT_THAT(patch, HasSubstr("\r\nContent-Type: application/strategic-merge-patch+json\r\n"));
+        EXPECT_THAT(patch, HasSubstr("\r\nAuthorization: Bearer first\r\n"));
+        const auto body = nlohmann::json::parse(patch.substr(patch.find("\r\n\r\n") + 4));
+        const auto condition = body.at("status").at("conditions").at(0);
+        EXPECT_EQ(body.size() + body.at("status").size() + body.at("status").at("conditions").size(), 3U)
+            << "nothing but the one condition: " << body;
+        EXPECT_EQ(condition.at("type"), "NetworkUnavailable");
+        EXPECT_EQ(condition.at("status"), "False");
+        EXPECT_EQ(condition.at("reason"), "PodlaneIsUp");
+        EXPECT_THAT(condition.at("lastTransitionTime").get<std::string>(), testing::MatchesRegex("20[0-9-]+T[0-9:]+Z"));
+    });
+}
+
+TEST_F(NodeConditionTest, ConditionThatStandsAlready_IsNotWritten) {
+    in_scene([&] {
+        has(ours);
+        condition_->network_is_up();
+        runs_until([&] { return requests("metadata.name").size() >= 3; });
+        EXPECT_EQ(patches().size(), 0U);
+    });
+}
+
+TEST_F(NodeConditionTest, ChangedCondition_IsWrittenAgainButNobodyIsFoughtOverTheReason) {
+    in_scene([&] {
+        has(of_flannel);  // taken over once
+        has(of_flannel);  // then left alone
+        has(of_cloud);    // somebody says that there is no network
+        for (int i = 0; i < 2; ++i) {
+            script_.add("patch condition", ApiScript::json("{}"));
+        }
+        condition_->network_is_up();
+        runs_until([&] { return requests("metadata.name").size() >= 4; });
+        EXPECT_EQ(patches().size(), 2U);
+        const auto all = requests();
+        EXPECT_THAT(all[3], HasSubstr("GET ")) << "after GET, PATCH, GET: " << testing::PrintToString(all);
+    });
+}
+
+TEST_F(NodeConditionTest, Refusal_NamesTheRightThatIsNeededAndIsTriedAgain) {
+    in_scene([&] {
+        for (int i = 0; i < 4; ++i) {
+            has(of_cloud);
+        }
+        script_.add("patch condition", ApiScript::json(forbidden, 403));
+        script_.add("patch condition", ApiScript::json("{}", 500));
+        script_.add("patch condition", Answer{.bytes = "", .then = Then::close});
+        script_.add("patch condition", ApiScript::json("{}"));
+        condition_->network_is_up();
+        runs_until([&] { return !condition_->problem().empty(); });
+        EXPECT_THAT(condition_->problem(), HasSubstr("/api/v1/nodes/n1/status: 403: nodes \"n1\" is forbidden: no"));
+        EXPECT_THAT(condition_->problem(), HasSubstr("resources: [nodes/status], verbs: [patch]"));
+        runs_until([&] { return patches().size() == 4 && condition_->problem().empty(); });
+    });
+}
+
+TEST_F(NodeConditionTest, ServerThatIsAway_IsAskedAgainUntilItIsBack) {
+    in_test([&] {
+        serve();
+        begin();
+        server_.reset();
+        condition_->network_is_up();
+        runs_until([&] { return condition_->problem().find("Connection refused") != std::string::npos; });
+        has(of_cloud);
+        script_.add("patch condition", ApiScript::json("{}"));
+        serve();
+        runs_until([&] { return patches().size() == 1 && condition_->problem().empty(); });
+        condition_.reset();
+    });
+}
+
+// A whole agent: n1 (192.168.0.1), its container runtime's folder, and no API server.
+class CniFileTest : public testing::Test {
+protected:
+    [[nodiscard]] std::string configured() const {
+        return fmt::format("cni: {{configFile: {}, template: {}}}\n", file_.string(), template_.string());
+    }
+    void write_template(const std::string& text) const { std::ofstream(template_) << text; }
+    [[nodiscard]] std::string text() const {
+        std::ifstream file(file_);
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+
+    TempDir files_{"runtime"};
+    std::filesystem::path file_ = files_.path() / "net.d" / "05-podlane.conflist";
+    std::filesystem::path template_ = files_.path() / "template";
+    Underlay underlay_{1500, Ipv4Address::parse("192.168.0.254").value()};
+    Node node_{underlay_,
+               {.name = "n1",
+                .internal_ip = Ipv4Address::parse("192.168.0.1").value(),
+                .pod_cidr = Ipv4Prefix::parse("10.244.1.0/24").value(),
+                .extra_config = configured()}};
+};
+
+TEST_F(CniFileTest, Runtime_HearsOfTheNetworkLastAndKeepsItsConfiguration) {
+    const std::string first = R"({"cniVersion": "1.0.0", "name": "podlane", "type": "podlane"})";
+    write_template(first);
+    node_.start_agent();
+    ASSERT_TRUE(wait_until([&] { return node_.agentctl({"status"}).status == 5; }, 10s));
+    std::this_thread::sleep_for(1s);
+    EXPECT_FALSE(std::filesystem::exists(file_)) << "there is no state yet: pods could not be added";
+    node_.write_state(to_node_list(
+        {{.name = "n1", .internal_ip = node_.address(), .pod_cidrs = {node_.pod_cidr()}, .annotations = {}}}));
+    ASSERT_TRUE(wait_until([&] { return text() == first; }, 10s));
+    EXPECT_EQ(std::filesystem::status(file_).permissions(),
+              std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    EXPECT_TRUE(std::filesystem::is_empty(files_.path() / "net.d") ||
+                std::distance(std::filesystem::directory_iterator(files_.path() / "net.d"), {}) == 1);
+
+    std::filesystem::remove(file_);
+    EXPECT_TRUE(wait_until([&] { return text() == first; }, 5s));
+    const std::string second = R"({"cniVersion": "1.0.0", "name": "podlane", "type": "podlane", "mtu": 1300})";
+    write_template(second);
+    EXPECT_TRUE(wait_until([&] { return text() == second; }, 5s));
+    write_template("{");
+    EXPECT_TRUE(
+        wait_until([&] { return node_.agent().output().find("no CNI configuration") != std::string::npos; }, 5s));
+    EXPECT_EQ(text(), second) << "a broken template changes nothing";
+    EXPECT_EQ(node_.stop_agent(), 0);
+    EXPECT_EQ(text(), second);
+}
+
+}  // namespace
+}  // namespace podlane::net
