@@ -4,6 +4,9 @@
 //   API --- n1 (192.168.56.11) === VXLAN === n2 (192.168.56.12) --- API
 //              |                                |
 //            pod a (10.244.0.x)               pod b (10.244.1.x)          n3, n4, n5 are in the API only
+#include <algorithm>
+
+#include "test/net/harness/scrape.h"
 #include "test/net/harness/two_nodes.h"
 #include "test/net/kube_api_scene.h"
 
@@ -26,6 +29,7 @@ public:
 
     [[nodiscard]] Node& node() { return node_; }
     [[nodiscard]] ApiScript& script() { return script_; }
+    [[nodiscard]] std::vector<std::string> requests() const { return server_->requests(); }
     void serve() {
         server_ = in_namespace(node_.ns(), [this] {
             return std::make_unique<test::ReplayServer>(
@@ -93,6 +97,24 @@ TEST_F(KubernetesAgentTest, PodsOfTwoNodes_ReachEachOtherWhateverBecomesOfTheApi
     Pod& late = n1_.node().add_pod("late");
     expect_ping(late.ns(), b.address());
     EXPECT_EQ(n1_.node().agentctl_json({"node", "list"}).size(), 3U);
+}
+
+TEST_F(KubernetesAgentTest, NodeThatIsReady_IsToldToTheClusterAndMeasured) {
+    n1_.script().add("list condition", ApiScript::json(R"({"items":[{"status":{"conditions":[]}}]})"));
+    n1_.script().add("watch nodes", "g-watch-nodes-timeout");  // over at once: another one follows
+    start();
+    EXPECT_TRUE(wait_until(
+        [&] { return std::ranges::count(n1_.requests(), std::string("PATCH /api/v1/nodes/n1/status HTTP/1.1")) == 1; },
+        10s));
+    const auto restarts = [&] {
+        return scrape(n1_.node()).value(R"(podlane_source_watch_restarts_total{resource="nodes"})").value_or(-1);
+    };
+    EXPECT_TRUE(wait_until([&] { return restarts() == 1; }, 10s));
+    const auto now = scrape(n1_.node());
+    EXPECT_EQ(now.value(R"(podlane_source_lists_total{resource="nodes"})"), 1);
+    EXPECT_EQ(now.value(R"(podlane_source_watch_restarts_total{resource="pods"})"), 0);
+    EXPECT_EQ(now.value(R"(podlane_source_failures_total{resource="nodes"})"), 0);
+    EXPECT_EQ(now.value("podlane_source_up"), 1);
 }
 
 TEST_F(KubernetesAgentTest, ChangesOfTheApi_AreInTheDatapath) {
