@@ -15,7 +15,6 @@ namespace podlane::net {
 namespace {
 
 using testing::HasSubstr;
-using testing::Not;
 
 class NodeConditionTest : public KubeApiScene {
 protected:
