@@ -52,7 +52,7 @@ HttpCall::~HttpCall() {
     }
 }
 
-Result<void> HttpCall::begin(const HttpGet& request) {
+Result<void> HttpCall::begin(const HttpQuery& request) {
     handle_.reset(curl_easy_init());
     if (handle_ == nullptr) {
         return fail("start a request: out of memory");
@@ -61,6 +61,7 @@ Result<void> HttpCall::begin(const HttpGet& request) {
     began_ = Clock::now();
     heard_ = began_;
     set_options(request);
+    set_method(request);
     set_tls(request.tls);
     set_connect_to(request);
     if (auto watched = watch_time(); !watched) {
@@ -74,7 +75,7 @@ Result<void> HttpCall::begin(const HttpGet& request) {
     return {};
 }
 
-void HttpCall::set_options(const HttpGet& request) {
+void HttpCall::set_options(const HttpQuery& request) {
     CURL* const handle = handle_.get();
     for (const auto& header : request.headers) {
         // What is not null is the list's head, the same each time.
@@ -110,6 +111,13 @@ void HttpCall::set_options(const HttpGet& request) {
     }
 }
 
+void HttpCall::set_method(const HttpQuery& request) {
+    if (!request.post.empty()) {
+        curl_easy_setopt(handle_.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.post.size()));
+        curl_easy_setopt(handle_.get(), CURLOPT_COPYPOSTFIELDS, request.post.data());
+    }
+}
+
 void HttpCall::set_tls(const TlsSettings& tls) {
     CURL* const handle = handle_.get();
     curl_easy_setopt(handle, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
@@ -131,7 +139,7 @@ void HttpCall::set_tls(const TlsSettings& tls) {
 }
 
 // libcurl takes the name to verify from the URL: it gets the wanted name there, and is sent to the real host.
-void HttpCall::set_connect_to(const HttpGet& request) {
+void HttpCall::set_connect_to(const HttpQuery& request) {
     if (request.tls.server_name.empty()) {
         return;
     }

@@ -29,16 +29,17 @@ public:
     HttpCall& operator=(const HttpCall&) = delete;
     ~HttpCall();
 
-    [[nodiscard]] Result<void> begin(const HttpGet& request);
+    [[nodiscard]] Result<void> begin(const HttpQuery& request);
     // libcurl is through with it. Calls `done`, which may destroy this.
     void finish(CURLcode code);
 
 private:
     using Clock = std::chrono::steady_clock;
 
-    void set_options(const HttpGet& request);
+    void set_options(const HttpQuery& request);
+    void set_method(const HttpQuery& request);
     void set_tls(const TlsSettings& tls);
-    void set_connect_to(const HttpGet& request);
+    void set_connect_to(const HttpQuery& request);
     [[nodiscard]] Clock::time_point deadline() const;
     [[nodiscard]] Result<void> watch_time();
     void look_at_time();

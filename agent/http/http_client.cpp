@@ -67,7 +67,7 @@ Result<std::unique_ptr<HttpClient>> HttpClient::create(EventLoop& loop) {
     return client;
 }
 
-Result<std::unique_ptr<HttpCall>> HttpClient::start(const HttpGet& request, HttpEvents events) {
+Result<std::unique_ptr<HttpCall>> HttpClient::start(const HttpQuery& request, HttpEvents events) {
     auto call = std::make_unique<HttpCall>(*this, std::move(events));
     if (auto begun = call->begin(request); !begun) {
         return std::unexpected(begun.error());

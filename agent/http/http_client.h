@@ -31,12 +31,13 @@ struct HttpTimeouts {
     std::chrono::milliseconds total{0};                            // all of it; 0: any
 };
 
-struct HttpGet {
+struct HttpQuery {
     std::string url;
     std::vector<std::string> headers;  // "Name: value"
     TlsSettings tls;
     HttpTimeouts timeouts;
     std::string patch = std::string();  // what to PATCH with; empty: GET
+    std::string post = std::string();  // what to POST; empty: GET
 };
 
 struct HttpHead {
@@ -56,7 +57,7 @@ struct HttpEvents {
 
 class HttpCall;
 
-// GET and PATCH requests over HTTP/1.1 and HTTP/2, on kept connections, in the event loop.
+// GET, POST and PATCH requests over HTTP/1.1 and HTTP/2, on kept connections, in the event loop.
 class HttpClient {
 public:
     // The loop must outlive the client.
@@ -67,7 +68,7 @@ public:
 
     // A request runs as long as the call lives; destroying it ends the request without another word. The client must
     // outlive it.
-    [[nodiscard]] Result<std::unique_ptr<HttpCall>> start(const HttpGet& request, HttpEvents events);
+    [[nodiscard]] Result<std::unique_ptr<HttpCall>> start(const HttpQuery& request, HttpEvents events);
 
 private:
     friend class HttpCall;

@@ -4,9 +4,13 @@
 #include <cstdint>
 
 namespace podlane {
+namespace {
+
+constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+}  // namespace
 
 std::optional<std::string> decode_base64(std::string_view text) {
-    constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     std::string bytes;
     std::uint32_t bits = 0;
     unsigned digits = 0;
@@ -29,6 +33,21 @@ std::optional<std::string> decode_base64(std::string_view text) {
         }
     }
     return digits % 4 == 0 ? std::optional(bytes) : std::nullopt;
+}
+
+std::string encode_base64(std::string_view bytes) {
+    std::string text;
+    for (std::size_t at = 0; at < bytes.size(); at += 3) {
+        const auto group = bytes.substr(at, 3);
+        std::uint32_t bits = 0;
+        for (std::size_t i = 0; i < 3; ++i) {
+            bits = bits << 8 | (i < group.size() ? static_cast<unsigned char>(group[i]) : 0U);
+        }
+        for (std::size_t digit = 0; digit < 4; ++digit) {
+            text += digit <= group.size() ? alphabet[bits >> (18 - 6 * digit) & 0x3f] : '=';
+        }
+    }
+    return text;
 }
 
 }  // namespace podlane

@@ -72,14 +72,14 @@ protected:
         with_identity.identity = options.identity == nullptr ? &identity_ : options.identity;
         return std::make_unique<ReplayServer>(with_identity, [answer](const std::string&) { return answer; });
     }
-    [[nodiscard]] HttpGet request(const std::string& url) const {
+    [[nodiscard]] HttpQuery request(const std::string& url) const {
         return {.url = url,
                 .headers = {"Authorization: Bearer secret"},
                 .tls = {.ca_pem = authority_.pem()},
                 .timeouts = {.total = seconds(20)}};
     }
     // Until it is done; `stop_after`: of the body, after so many bytes.
-    Heard get(const HttpGet& request, std::size_t stop_after = std::string::npos) {
+    Heard get(const HttpQuery& request, std::size_t stop_after = std::string::npos) {
         Heard heard;
         const auto began = std::chrono::steady_clock::now();
         auto call = client_->start(request, {.head =

@@ -139,7 +139,7 @@ void NodeCondition::take_written() {
     schedule(spread(options_.period));
 }
 
-void NodeCondition::begin(const HttpGet& request, void (NodeCondition::*then)()) {
+void NodeCondition::begin(const HttpQuery& request, void (NodeCondition::*then)()) {
     status_ = 0;
     answer_.clear();
     const auto url = request.url;

@@ -47,7 +47,7 @@ private:
     void write();
     void take_written();
     // What the answer to a request means; `then` when it is 200.
-    void begin(const HttpGet& request, void (NodeCondition::*then)());
+    void begin(const HttpQuery& request, void (NodeCondition::*then)());
     void fail(std::string problem);
     void schedule(std::chrono::milliseconds delay);
     [[nodiscard]] std::chrono::milliseconds spread(std::chrono::milliseconds time);

@@ -6,15 +6,15 @@
 
 namespace podlane {
 
-HttpGet kube_request(const KubeAccess& access, std::string_view target, const HttpTimeouts& timeouts) {
-    HttpGet request{.url = fmt::format("{}{}", access.server, target),
-                    .headers = {"Accept: application/json", "User-Agent: podlane-agent/" PODLANE_VERSION},
-                    .tls = {.ca_pem = access.ca_pem,
-                            .verify = access.verify,
-                            .certificate_pem = access.certificate_pem,
-                            .key_pem = access.key_pem,
-                            .server_name = access.tls_server_name},
-                    .timeouts = timeouts};
+HttpQuery kube_request(const KubeAccess& access, std::string_view target, const HttpTimeouts& timeouts) {
+    HttpQuery request{.url = fmt::format("{}{}", access.server, target),
+                      .headers = {"Accept: application/json", "User-Agent: podlane-agent/" PODLANE_VERSION},
+                      .tls = {.ca_pem = access.ca_pem,
+                              .verify = access.verify,
+                              .certificate_pem = access.certificate_pem,
+                              .key_pem = access.key_pem,
+                              .server_name = access.tls_server_name},
+                      .timeouts = timeouts};
     if (!access.token.empty()) {
         request.headers.push_back("Authorization: Bearer " + access.token);
     }

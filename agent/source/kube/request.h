@@ -10,7 +10,7 @@
 namespace podlane {
 
 // A request to the API server, for `target` ("/api/v1/nodes?limit=500"), with what shows who asks.
-[[nodiscard]] HttpGet kube_request(const KubeAccess& access, std::string_view target, const HttpTimeouts& timeouts);
+[[nodiscard]] HttpQuery kube_request(const KubeAccess& access, std::string_view target, const HttpTimeouts& timeouts);
 
 // As part of a query (RFC 3986, 2.3: what need not be encoded is not).
 [[nodiscard]] std::string percent_encoded(std::string_view text);
