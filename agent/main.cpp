@@ -11,6 +11,7 @@
 
 #include "agent/config/command_line.h"
 #include "agent/config/config.h"
+#include "agent/link/host_network.h"
 #include "agent/log.h"
 #include "agent/node/announcement.h"
 #include "agent/node/cleanup.h"
@@ -18,9 +19,11 @@
 #include "agent/node/masquerade_file.h"
 #include "agent/node/monitoring.h"
 #include "agent/node/node_agent.h"
+#include "agent/node/own_address.h"
 #include "agent/node/reload.h"
 #include "agent/node/requirements.h"
 #include "agent/node/signals.h"
+#include "agent/source/etcd/etcd_source.h"
 #include "agent/source/file_source.h"
 #include "agent/source/kube/kubernetes_source.h"
 #include "agent/source/kube/node_condition.h"
@@ -79,7 +82,29 @@ KubeAccessSource access_of(const Config& config) {
     return {.kubeconfig = config.state.kubeconfig, .environment = read_host_facts().environment};
 }
 
+Result<std::unique_ptr<Source>> make_etcd_source(EventLoop& loop, const Config& config) {
+    const auto& etcd = config.state.etcd;
+    using Mac = etcd::Claim::Options::Mac;
+    return EtcdSource::create(loop,
+                              {.access = {.endpoints = etcd.endpoints,
+                                          .ca_file = etcd.ca_file,
+                                          .cert_file = etcd.cert_file,
+                                          .key_file = etcd.key_file},
+                               .prefix = etcd.prefix,
+                               .node_name = config.node_name,
+                               .cache_file = config.state.cache_file,
+                               .cluster_cidrs = config.cluster_cidrs,
+                               .vni = config.overlay.vni,
+                               .port = config.overlay.port,
+                               .mac = config.overlay.flannel ? Mac::keep : Mac::own,
+                               .own_address = [device = config.underlay.device] { return find_own_address(device); },
+                               .vtep_mac = &vtep_mac});
+}
+
 Result<std::unique_ptr<Source>> make_source(EventLoop& loop, const Config& config) {
+    if (config.state.source == StateSource::etcd) {
+        return make_etcd_source(loop, config);
+    }
     if (config.state.source == StateSource::kubernetes) {
         return KubernetesSource::create(
             loop, {.access = access_of(config), .node_name = config.node_name, .cache_file = config.state.cache_file});
@@ -206,9 +231,6 @@ Result<void> execute(const Invocation& invocation, char** arguments) {
     if (invocation.command == AgentCommand::cleanup) {
         return clean_up({.run_dir = config->run_dir, .bpffs = config->bpffs, .overlay_device = config->overlay.device},
                         invocation.dry_run ? CleanupMode::dry_run : CleanupMode::remove);
-    }
-    if (const auto refused = unsupported(*config)) {
-        return fail("{}", *refused);
     }
     if (invocation.command == AgentCommand::check_config) {
         fmt::print("configuration is good\n");

@@ -173,13 +173,6 @@ Result<Config> parse_config(std::string_view text, std::string_view name, const 
     return complete(std::move(config), host);
 }
 
-std::optional<std::string> unsupported(const Config& config) {
-    if (config.state.source == StateSource::etcd) {
-        return "state.source: etcd is not supported by this version yet: use kubernetes, or file (--state-file)";
-    }
-    return std::nullopt;
-}
-
 HostFacts read_host_facts() {
     HostFacts host;
     for (char** entry = environ; *entry != nullptr; ++entry) {

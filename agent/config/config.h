@@ -140,7 +140,4 @@ struct Overrides {
 // A configuration as a text, for tests and tools: `name` stands in messages.
 [[nodiscard]] Result<Config> parse_config(std::string_view text, std::string_view name, const HostFacts& host);
 
-// What is well-formed but not done by this version yet: one line that says what to use instead.
-[[nodiscard]] std::optional<std::string> unsupported(const Config& config);
-
 }  // namespace podlane

@@ -179,6 +179,11 @@ Result<void> check_state(const StateConfig& state) {
             return fail("state.etcd.endpoints: \"{}\" begins with neither http:// nor https://", printable(endpoint));
         }
     }
+    const auto& prefix = state.etcd.prefix;
+    const bool plain = std::ranges::all_of(prefix, [](char c) { return c > 0x20 && c < 0x7f; });
+    if (!prefix.starts_with('/') || !plain || prefix.find_first_not_of('/') == std::string::npos) {
+        return fail("state.etcd.prefix: \"{}\" is no path as in /coreos.com/network", printable(prefix));
+    }
     if (state.etcd.endpoints.empty()) {
         return fail("state.etcd.endpoints: at least one is needed");
     }

@@ -92,10 +92,9 @@ void Reload::on_event() {
 void Reload::now() {
     const auto text = read_text(file_);
     const auto config = load_config(flags_, read_host_facts());
-    auto problem = config ? unsupported(*config) : std::optional(config.error().message);
-    if (problem) {
-        log::error("configuration not reloaded: {}", *problem);
-        agent_.report_config_problem(std::move(*problem));
+    if (!config) {
+        log::error("configuration not reloaded: {}", config.error().message);
+        agent_.report_config_problem(config.error().message);
         return;
     }
     agent_.report_config_problem({});

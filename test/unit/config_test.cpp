@@ -252,6 +252,8 @@ const auto bad_as_a_whole = std::to_array<BadConfig>({
      "net.ipv4.ip_local_port_range)"},
     {"endpoint", "state: {etcd: {endpoints: [localhost]}}\n",
      "state.etcd.endpoints: \"localhost\" begins with neither http:// nor https://"},
+    {"etcd_prefix", "state: {etcd: {prefix: network}}\n",
+     "state.etcd.prefix: \"network\" is no path as in /coreos.com/network"},
     {"half_a_certificate", "state: {etcd: {certFile: /c}}\n", "state.etcd: certFile and keyFile go together"},
     {"state_file_empty", "state: {file: ''}\n", "state.file: must not be empty"},
     {"run_dir_root", "runDir: /\n", "runDir: \"/\" cannot be used"},
@@ -288,13 +290,6 @@ TEST(ConfigTest, NoPortsLeft_IsAnErrorOnlyWhereSnatIsOn) {
     EXPECT_FALSE(
         parse_config("snat: {enabled: false}\nmacvlan: [{name: a, master: b, shim: c}]", "podlane.yaml", crowded)
             .has_value());
-}
-
-TEST(ConfigTest, WhatThisVersionLacks_IsRefusedInOneLine) {
-    const auto line = [](std::string_view text) { return unsupported(good(text)).value_or("nothing"); };
-    EXPECT_THAT(line("state: {source: etcd}"), StartsWith("state.source: etcd is not supported"));
-    EXPECT_EQ(line("state: {source: file}\noverlay: {mode: vxlan}"), "nothing");
-    EXPECT_EQ(line("overlay: {mode: host-gw}\nmacvlan: [{name: a, master: b, shim: c}]"), "nothing");
 }
 
 // ---- flags, environment, file, defaults

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/source/etcd/store.h"
+
+#include <utility>
+
+#include "agent/text/printable.h"
+
+namespace podlane::etcd {
+
+Store::Store(std::string prefix)
+    : config_key_(prefix + "/config"),
+      subnets_(std::move(prefix) + "/subnets/"),
+      network_problem_(fmt::format("there is no {}", config_key_)) {}
+
+void Store::replace(const RangeAnswer& list) {
+    std::set<std::string> stays = put_meanwhile_;
+    for (const auto& value : list.values) {
+        stays.insert(value.key);
+    }
+    std::vector<std::string> gone;
+    for (const auto& [key, known] : known_) {
+        if (!stays.contains(key)) {
+            gone.push_back(key);
+        }
+    }
+    for (const auto& key : gone) {
+        forget(key);
+    }
+    for (const auto& value : list.values) {
+        if (!put_meanwhile_.contains(value.key)) {
+            forget(value.key);
+            take(value);
+        }
+    }
+}
+
+void Store::put_own(const KeyValue& change) {
+    put(change);
+    put_meanwhile_.insert(change.key);
+}
+
+void Store::put(const KeyValue& change) {
+    const auto known = known_.find(change.key);
+    if (known != known_.end() && known->second.revision >= change.revision) {
+        return;
+    }
+    forget(change.key);
+    if (!change.deleted) {
+        take(change);
+    }
+}
+
+void Store::forget(const std::string& key) {
+    const auto known = known_.find(key);
+    if (known == known_.end()) {
+        return;
+    }
+    if (known->second.subnet) {
+        good_.erase(*known->second.subnet);
+    }
+    if (key == config_key_) {
+        network_.reset();
+        network_problem_ = fmt::format("there is no {}", config_key_);
+    }
+    warnings_.erase(key);
+    known_.erase(known);
+}
+
+void Store::take(const KeyValue& value) {
+    if (value.key == config_key_) {
+        known_[value.key] = {.revision = value.revision, .subnet = std::nullopt};
+        take_network(value.value);
+    } else if (value.key.starts_with(subnets_)) {
+        take_subnet(value);
+    }
+}
+
+void Store::take_network(const std::string& text) {
+    auto network = parse_network(text);
+    if (network) {
+        network_ = std::move(*network);
+        network_problem_.clear();
+    } else {
+        network_problem_ = fmt::format("{}: {}", config_key_, network.error().message);
+    }
+}
+
+void Store::take_subnet(const KeyValue& value) {
+    auto& known = known_[value.key] = {.revision = value.revision, .subnet = std::nullopt};
+    const auto subnet = parse_subnet_key(std::string_view(value.key).substr(subnets_.size()));
+    if (!subnet) {
+        warn(value.key, {.member = "key", .message = "does not end with a subnet, as in 10.5.52.0-24"});
+        return;
+    }
+    Subnet read{
+        .subnet = *subnet, .public_ip = {}, .backend_type = "", .lease = value.lease, .revision = value.revision};
+    // Another key of the same subnet, with another IPv6 one, is somebody else's.
+    if (const auto same = good_.find(*subnet); same != good_.end()) {
+        warn(value.key, {.member = "key", .message = fmt::format("{} is node {}'s", *subnet, same->second.public_ip)});
+        return;
+    }
+    known.subnet = subnet;
+    if (const auto bad = read_subnet_value(value.value, read)) {
+        warn(value.key, *bad);
+        return;
+    }
+    good_.insert_or_assign(*subnet, std::move(read));
+}
+
+void Store::warn(const std::string& key, const BadValue& problem) {
+    warnings_[key] = {.object = fmt::format("etcd key {}", printable(key)),
+                      .field = problem.member,
+                      .message = problem.message,
+                      .origin = ""};
+}
+
+Follow::Loss Store::loss(const RangeAnswer& list) const {
+    std::set<std::string> listed;
+    for (const auto& value : list.values) {
+        listed.insert(value.key);
+    }
+    Follow::Loss loss;
+    for (const auto& [key, known] : known_) {
+        if (key != config_key_) {
+            ++loss.known;
+            loss.lost += listed.contains(key) ? 0 : 1;
+        }
+    }
+    return loss;
+}
+
+Claim::View Store::view() const {
+    Claim::View view{.network = network_ ? &*network_ : nullptr, .subnets = &good_, .taken = {}};
+    for (const auto& [key, known] : known_) {
+        if (known.subnet) {
+            view.taken.push_back(*known.subnet);
+        }
+    }
+    return view;
+}
+
+std::map<std::string, NodeObject> Store::nodes(Ipv4Address own_public_ip) const {
+    std::map<std::string, NodeObject> nodes;
+    std::map<std::string, std::int64_t> newest;
+    for (const auto& [prefix, subnet] : good_) {
+        if (subnet.public_ip == own_public_ip || subnet.backend_type.empty()) {
+            continue;
+        }
+        const auto name = subnet.public_ip.to_string();
+        auto& node = nodes[name];
+        node.name = name;
+        node.origin = "etcd";
+        node.internal_ips = {name};
+        node.pod_cidrs.push_back(prefix.to_string());
+        // A node may have a subnet that it gave up and that has not ended yet.
+        if (auto& revision = newest[name]; subnet.revision > revision) {
+            revision = subnet.revision;
+            node.annotations = annotations_of(subnet);
+        }
+    }
+    return nodes;
+}
+
+std::vector<ObjectWarning> Store::warnings() const {
+    std::vector<ObjectWarning> result;
+    result.reserve(warnings_.size());
+    for (const auto& [key, warning] : warnings_) {
+        result.push_back(warning);
+    }
+    return result;
+}
+
+std::map<std::string, std::string> annotations_of(const Subnet& subnet) {
+    return {{"flannel.alpha.coreos.com/kube-subnet-manager", "true"},
+            {"flannel.alpha.coreos.com/backend-type", subnet.backend_type},
+            {"flannel.alpha.coreos.com/backend-data",
+             subnet.vtep_mac ? backend_data(subnet.vni, *subnet.vtep_mac) : std::string("null")},
+            {"flannel.alpha.coreos.com/public-ip", subnet.public_ip.to_string()}};
+}
+
+}  // namespace podlane::etcd

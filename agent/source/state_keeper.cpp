@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/source/state_keeper.h"
+
+#include <fmt/chrono.h>
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include "agent/log.h"
+
+namespace podlane {
+namespace {
+
+using std::chrono::milliseconds;
+
+// From a change to its being on disk. A cluster that changes all the time is written more rarely.
+constexpr milliseconds save_delay(200);
+constexpr milliseconds save_interval = std::chrono::seconds(5);
+
+}  // namespace
+
+StateKeeper::StateKeeper(EventLoop& loop, std::string path, std::function<SavedState()> state)
+    : loop_(loop), path_(std::move(path)), state_(std::move(state)) {}
+
+StateKeeper::~StateKeeper() {
+    if (timer_.active()) {
+        save();
+    }
+}
+
+void StateKeeper::changed() {
+    if (path_.empty() || timer_.active()) {
+        return;
+    }
+    const auto due = saved_last_ + save_interval - std::chrono::steady_clock::now();
+    auto timer = loop_.after(std::max(save_delay, std::chrono::ceil<milliseconds>(due)), [this] {
+        timer_.cancel();
+        save();
+    });
+    if (timer) {
+        timer_ = std::move(*timer);
+    } else {
+        log::error("cluster state: {}", timer.error().message);
+    }
+}
+
+void StateKeeper::save() {
+    saved_last_ = std::chrono::steady_clock::now();
+    if (const auto saved = save_state(path_, state_()); !saved) {
+        log::warning("cluster state: the last good state cannot be kept: {}", saved.error().message);
+    }
+}
+
+std::string now_as_text() {
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
+
+}  // namespace podlane

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "agent/event_loop.h"
+#include "agent/source/state_cache.h"
+
+namespace podlane {
+
+// Writes a source's state to its file: a moment after a change, and every few seconds at the most.
+class StateKeeper {
+public:
+    // `state` gives what is to be written. `path` empty: nothing is. The loop must outlive the keeper.
+    StateKeeper(EventLoop& loop, std::string path, std::function<SavedState()> state);
+    StateKeeper(const StateKeeper&) = delete;
+    StateKeeper& operator=(const StateKeeper&) = delete;
+    // Writes what has not been written yet.
+    ~StateKeeper();
+
+    void changed();
+
+private:
+    void save();
+
+    EventLoop& loop_;
+    const std::string path_;
+    const std::function<SavedState()> state_;
+    std::chrono::steady_clock::time_point saved_last_;
+    EventLoop::Watch timer_;
+};
+
+// The time, as a SavedState has it.
+[[nodiscard]] std::string now_as_text();
+
+}  // namespace podlane
