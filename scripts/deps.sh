@@ -18,6 +18,7 @@ packages=(
   libclang-rt-19-dev
   # run and test
   containernetworking-plugins iproute2 iptables nftables ipset ipvsadm conntrack iputils-ping iputils-arping
+  etcd-server
   qemu-system-x86 busybox-static cpio xz-utils
   tcpdump ethtool util-linux procps kmod python3 python3-yaml python3-scapy shellcheck curl ca-certificates
 )
@@ -86,6 +87,10 @@ fi
 if [[ ${#missing[@]} -gt 0 ]]; then
   apt-get "${options[@]}" -q update
   apt-get "${options[@]}" -q install -y --no-install-recommends "${missing[@]}"
+  # Tests start their own; Debian's package starts one on the machine.
+  if [[ -d /run/systemd/system && " ${missing[*]} " == *" etcd-server "* ]]; then
+    systemctl disable --now etcd
+  fi
 fi
 if [[ $need_backports == true ]]; then
   if dpkg --compare-versions "$(apt-cache policy libbpf-dev | awk '/Candidate/ { print $2 }' | sed 's/^[0-9]*://')" ge "$libbpf_minimum"; then
