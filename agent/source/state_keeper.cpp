@@ -30,13 +30,19 @@ StateKeeper::~StateKeeper() {
 }
 
 void StateKeeper::changed() {
-    if (path_.empty() || timer_.active()) {
-        return;
+    if (!path_.empty() && !timer_.active()) {
+        schedule();
     }
+}
+
+void StateKeeper::schedule() {
     const auto due = saved_last_ + save_interval - std::chrono::steady_clock::now();
     auto timer = loop_.after(std::max(save_delay, std::chrono::ceil<milliseconds>(due)), [this] {
         timer_.cancel();
         save();
+        if (!problem_.empty()) {
+            schedule();
+        }
     });
     if (timer) {
         timer_ = std::move(*timer);
@@ -47,9 +53,12 @@ void StateKeeper::changed() {
 
 void StateKeeper::save() {
     saved_last_ = std::chrono::steady_clock::now();
-    if (const auto saved = save_state(path_, state_()); !saved) {
-        log::warning("cluster state: the last good state cannot be kept: {}", saved.error().message);
+    const auto saved = save_state(path_, state_());
+    const auto problem = saved ? std::string() : saved.error().message;
+    if (!problem.empty() && problem != problem_) {
+        log::warning("cluster state: the last good state cannot be kept: {}", problem);
     }
+    problem_ = problem;
 }
 
 std::string now_as_text() {

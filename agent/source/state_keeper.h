@@ -23,12 +23,14 @@ public:
     void changed();
 
 private:
+    void schedule();
     void save();
 
     EventLoop& loop_;
     const std::string path_;
     const std::function<SavedState()> state_;
     std::chrono::steady_clock::time_point saved_last_;
+    std::string problem_;  // of the last write; it is tried again
     EventLoop::Watch timer_;
 };
 

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/source/kube/kubernetes_source.h"
 
-#include <fmt/chrono.h>
-
-#include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <utility>
 
 #include "agent/log.h"
@@ -22,15 +18,8 @@ using std::chrono::seconds;
 constexpr milliseconds coalescing(20);
 // So long may a server take to answer before the saved state is begun with; a failure ends the wait.
 constexpr milliseconds patience = seconds(3);
-// From a change to its being on disk. A cluster that changes all the time is written more rarely.
-constexpr milliseconds save_delay(200);
-constexpr milliseconds save_interval = seconds(5);
 // Of every object: where in which answer it stood says nothing.
 constexpr const char* origin = "Kubernetes API";
-
-std::string now_as_text() {
-    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-}
 
 }  // namespace
 
@@ -47,13 +36,11 @@ KubernetesSource::KubernetesSource(EventLoop& loop, Options options, std::unique
       options_(std::move(options)),
       client_(std::move(client)),
       nodes_(loop, *client_, reflector_options(KubeKind::node), [this] { take_change(); }),
-      pods_(loop, *client_, reflector_options(KubeKind::pod), [this] { take_change(); }) {}
-
-KubernetesSource::~KubernetesSource() {
-    if (save_timer_.active()) {
-        save();
-    }
-}
+      pods_(loop, *client_, reflector_options(KubeKind::pod), [this] { take_change(); }),
+      keeper_(loop, options_.cache_file, [this] {
+          return SavedState{
+              .node_name = options_.node_name, .server = server_, .saved_at = now_as_text(), .objects = objects_};
+      }) {}
 
 KubeReflector::Options KubernetesSource::reflector_options(KubeKind kind) {
     return {.decode = {.kind = kind, .node_name = options_.node_name, .origin = origin},
@@ -130,7 +117,10 @@ void KubernetesSource::publish() {
     std::swap(health, health_);
     log_changes(health, *this, server_);
     unsaved_ = unsaved_ || objects_changed;
-    schedule_save();
+    if (unsaved_ && nodes_.in_sync() && pods_.in_sync()) {
+        keeper_.changed();
+        unsaved_ = false;
+    }
     if ((objects_changed || health_changed) && on_change_) {
         on_change_();
     }
@@ -156,26 +146,6 @@ void KubernetesSource::schedule(EventLoop::Watch& timer, milliseconds delay, voi
         timer = std::move(*armed);
     } else {
         log::error("cluster state: {}", armed.error().message);
-    }
-}
-
-void KubernetesSource::schedule_save() {
-    const bool whole = nodes_.in_sync() && pods_.in_sync();
-    if (!unsaved_ || !whole || save_timer_.active() || options_.cache_file.empty()) {
-        return;
-    }
-    const auto due = saved_last_ + save_interval - std::chrono::steady_clock::now();
-    schedule(save_timer_, std::max(save_delay, std::chrono::ceil<milliseconds>(due)), &KubernetesSource::save);
-}
-
-void KubernetesSource::save() {
-    saved_last_ = std::chrono::steady_clock::now();
-    const auto saved = save_state(
-        options_.cache_file,
-        {.node_name = options_.node_name, .server = server_, .saved_at = now_as_text(), .objects = objects_});
-    unsaved_ = !saved;
-    if (!saved) {
-        log::warning("cluster state: the last good state cannot be kept: {}", saved.error().message);
     }
 }
 

@@ -13,6 +13,7 @@
 #include "agent/source/kube/access.h"
 #include "agent/source/kube/reflector.h"
 #include "agent/source/source.h"
+#include "agent/source/state_keeper.h"
 
 namespace podlane {
 
@@ -33,7 +34,7 @@ public:
     KubernetesSource(const KubernetesSource&) = delete;
     KubernetesSource& operator=(const KubernetesSource&) = delete;
     // Saves what has not been saved yet.
-    ~KubernetesSource() override;
+    ~KubernetesSource() override = default;
 
     [[nodiscard]] const ClusterObjects& objects() const override { return objects_; }
     [[nodiscard]] const SourceHealth& health() const override { return health_; }
@@ -56,8 +57,6 @@ private:
     [[nodiscard]] std::string problem() const;
     void schedule(EventLoop::Watch& timer, std::chrono::milliseconds delay, void (KubernetesSource::*action)());
     void end_patience();
-    void schedule_save();
-    void save();
 
     EventLoop& loop_;
     const Options options_;
@@ -69,14 +68,13 @@ private:
 
     std::string server_;    // at the start: of whom a saved state must be
     std::string saved_at_;  // of the state that was found at the start; empty: none
-    std::chrono::steady_clock::time_point saved_last_;
-    bool unsaved_ = true;  // what is known is not in the file
-    bool patient_ = true;  // the server may still answer before the saved state is used
+    bool unsaved_ = true;   // the keeper has not been told of what is known
+    bool patient_ = true;   // the server may still answer before the saved state is used
     ClusterObjects objects_;
     SourceHealth health_;
+    StateKeeper keeper_;
     EventLoop::Watch patience_;
     EventLoop::Watch publish_timer_;
-    EventLoop::Watch save_timer_;
 };
 
 }  // namespace podlane
