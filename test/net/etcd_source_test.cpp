@@ -338,8 +338,8 @@ TEST_F(EtcdSourceTest, ClientCertificates_AreShownAndRefusedOnesAreSaid) {
         access_.cert_file.clear();
         access_.key_file.clear();
         auto& without = start(2);
-        wait_until([&] { return !without.health().problem.empty(); });
-        EXPECT_THAT(without.health().problem, HasSubstr("certificate"));
+        // TLS 1.3 refuses after the handshake: the first time the connection may be gone before the reason is read.
+        wait_until([&] { return without.health().problem.find("certificate") != std::string::npos; });
         EXPECT_FALSE(without.health().in_sync);
     });
 }
