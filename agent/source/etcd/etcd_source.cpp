@@ -221,7 +221,7 @@ std::string EtcdSource::first_problem() const {
 }
 
 std::string EtcdSource::problem() const {
-    const auto first = first_problem();
+    auto first = first_problem();
     if (live_ || !saved_ || patient_) {
         return first;
     }

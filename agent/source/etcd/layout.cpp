@@ -72,7 +72,7 @@ Result<void> read_subnet_length(const json& conf, Network& network) {
 
 Result<Ipv4Address> read_bound(const json& conf, const char* name, const Network& network, Ipv4Address otherwise) {
     const json* const given = member(conf, name);
-    if (given == nullptr || *given == "") {
+    if (given == nullptr || (given->is_string() && text_of(given).empty())) {
         return otherwise;
     }
     const auto address = Ipv4Address::parse(text_of(given));

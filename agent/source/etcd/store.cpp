@@ -78,7 +78,7 @@ void Store::take(const KeyValue& value) {
 void Store::take_network(const std::string& text) {
     auto network = parse_network(text);
     if (network) {
-        network_ = std::move(*network);
+        network_ = *network;
         network_problem_.clear();
     } else {
         network_problem_ = fmt::format("{}: {}", config_key_, network.error().message);
