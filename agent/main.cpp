@@ -23,6 +23,7 @@
 #include "agent/node/reload.h"
 #include "agent/node/requirements.h"
 #include "agent/node/signals.h"
+#include "agent/service_manager.h"
 #include "agent/source/etcd/etcd_source.h"
 #include "agent/source/file_source.h"
 #include "agent/source/kube/kubernetes_source.h"
@@ -201,13 +202,21 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     if (!outside) {
         return std::unexpected(outside.error());
     }
-    const auto reload = Reload::create(**loop, invocation.flags, **agent, arguments);
+    const auto service =
+        ServiceManager::create(**loop, read_host_facts().environment, [&agent] { return (*agent)->not_ready(); });
+    if (!service) {
+        return std::unexpected(service.error());
+    }
+    const auto reload = Reload::create(**loop, {invocation.flags, arguments}, **agent, **service);
     if (!reload) {
         return std::unexpected(reload.error());
     }
-    const auto signals = SignalWatch::create(
-        **loop,
-        {{SIGTERM, [&] { (*loop)->stop(); }}, {SIGINT, [&] { (*loop)->stop(); }}, {SIGHUP, [&] { (*reload)->now(); }}});
+    const auto stop = [&] {
+        (*service)->stopping();
+        (*loop)->stop();
+    };
+    const auto signals =
+        SignalWatch::create(**loop, {{SIGTERM, stop}, {SIGINT, stop}, {SIGHUP, [&] { (*reload)->now(); }}});
     if (!signals) {
         return std::unexpected(signals.error());
     }

@@ -37,17 +37,18 @@ std::string config_file_of(const Overrides& flags) {
 
 }  // namespace
 
-Reload::Reload(EventLoop& loop, Overrides flags, NodeAgent& agent, char** arguments)
+Reload::Reload(EventLoop& loop, const ProgramStart& start, NodeAgent& agent, ServiceManager& service)
     : loop_(loop),
-      flags_(std::move(flags)),
+      flags_(start.flags),
       agent_(agent),
-      arguments_(arguments),
+      service_(service),
+      arguments_(start.arguments),
       file_(config_file_of(flags_)),
       text_(read_text(file_)) {}
 
-Result<std::unique_ptr<Reload>> Reload::create(EventLoop& loop, const Overrides& flags, NodeAgent& agent,
-                                               char** arguments) {
-    std::unique_ptr<Reload> reload(new Reload(loop, flags, agent, arguments));
+Result<std::unique_ptr<Reload>> Reload::create(EventLoop& loop, const ProgramStart& start, NodeAgent& agent,
+                                               ServiceManager& service) {
+    std::unique_ptr<Reload> reload(new Reload(loop, start, agent, service));
     if (auto watched = reload->watch_file(); !watched) {
         return std::unexpected(watched.error());
     }
@@ -104,8 +105,10 @@ void Reload::now() {
 
 void Reload::restart() {
     log::info("configuration changed: starting anew");
+    service_.reloading();
     execv("/proc/self/exe", arguments_);
     log::error("start anew: {}", std::generic_category().message(errno));
+    service_.stays();
 }
 
 }  // namespace podlane

@@ -7,24 +7,31 @@
 #include "agent/config/config.h"
 #include "agent/event_loop.h"
 #include "agent/node/node_agent.h"
+#include "agent/service_manager.h"
 #include "maps/base/fd.h"
 #include "maps/base/result.h"
 
 namespace podlane {
 
+// How this process was started.
+struct ProgramStart {
+    Overrides flags;
+    char** arguments;  // main's, terminated by a null pointer
+};
+
 // Follows the configuration file. A good new configuration is taken over by executing the agent anew in place, which
 // forwards without a gap as any restart does; a bad one changes nothing but the agent's health.
 class Reload {
 public:
-    // `arguments`: main's, terminated by a null pointer. Everything must outlive the reload.
-    [[nodiscard]] static Result<std::unique_ptr<Reload>> create(EventLoop& loop, const Overrides& flags,
-                                                                NodeAgent& agent, char** arguments);
+    // Everything must outlive the reload.
+    [[nodiscard]] static Result<std::unique_ptr<Reload>> create(EventLoop& loop, const ProgramStart& start,
+                                                                NodeAgent& agent, ServiceManager& service);
 
     // SIGHUP: also when the file is as it was.
     void now();
 
 private:
-    Reload(EventLoop& loop, Overrides flags, NodeAgent& agent, char** arguments);
+    Reload(EventLoop& loop, const ProgramStart& start, NodeAgent& agent, ServiceManager& service);
     [[nodiscard]] Result<void> watch_file();
     void on_event();
     void restart();
@@ -32,6 +39,7 @@ private:
     EventLoop& loop_;
     Overrides flags_;
     NodeAgent& agent_;
+    ServiceManager& service_;
     char** arguments_;
     std::string file_;  // empty: there is none
     std::string text_;  // what the running configuration was read from
