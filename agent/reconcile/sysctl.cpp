@@ -15,6 +15,19 @@ std::string path_of(std::string_view key) {
     return fmt::format("/proc/sys/{}", key);
 }
 
+// A container's own /proc/sys cannot be written to; its manifest mounts the host's here.
+std::string path_in_container(std::string_view key) {
+    return fmt::format("/host/proc/sys/{}", key);
+}
+
+Result<void> write_file(const std::string& path, std::string_view value) {
+    const Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file.valid() || ::write(file.get(), value.data(), value.size()) < 0) {
+        return fail_errno(errno, "write {} to {}", value, path);
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<std::string> read_sysctl(std::string_view key) {
@@ -36,12 +49,13 @@ Result<std::string> read_sysctl(std::string_view key) {
 }
 
 Result<void> write_sysctl(std::string_view key, std::string_view value) {
-    const auto path = path_of(key);
-    const Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    if (!file.valid() || ::write(file.get(), value.data(), value.size()) < 0) {
-        return fail_errno(errno, "write {} to {}", value, path);
+    const auto written = write_file(path_of(key), value);
+    if (written || written.error().code != EROFS) {
+        return written;
     }
-    return {};
+    const auto elsewhere = write_file(path_in_container(key), value);
+    // Without the mount it is the first refusal that explains.
+    return elsewhere || elsewhere.error().code != ENOENT ? elsewhere : written;
 }
 
 }  // namespace podlane
