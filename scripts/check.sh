@@ -35,7 +35,7 @@ check_format() {
 }
 
 check_shell() {
-  { project_files '*.sh' && project_files .ci/run; } | xargs -0 -r shellcheck -x -P SCRIPTDIR
+  { project_files '*.sh' && project_files .ci/run deploy/image/prepare-node 'deploy/debian/p*inst' 'deploy/debian/p*rm'; } | xargs -0 -r shellcheck -x -P SCRIPTDIR
 }
 
 check_tidy() {

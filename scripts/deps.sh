@@ -21,6 +21,7 @@ packages=(
   etcd-server
   qemu-system-x86 busybox-static cpio xz-utils
   tcpdump ethtool util-linux procps kmod python3 python3-yaml python3-scapy shellcheck curl ca-certificates
+  dpkg-dev file libcap2-bin yamllint
 )
 # Newer than Debian 12 has them: libbpf >= 1.4 (TCX links), the bpftool that writes skeletons for it, kernel headers.
 backported=(libbpf-dev bpftool linux-libc-dev)
