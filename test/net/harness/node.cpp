@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <iterator>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -24,6 +25,13 @@ constexpr const char* reference_plugins = "/usr/lib/cni";
 
 std::string program(const char* name) {
     return (program_dir() / name).string();
+}
+
+// Of a variable of the environment, with blanks between them.
+std::vector<std::string> words_of(const char* variable) {
+    const char* text = std::getenv(variable);
+    std::istringstream words(text == nullptr ? "" : text);
+    return {std::istream_iterator<std::string>(words), {}};
 }
 
 Ipv4Address address_in(const nlohmann::json& add_result) {
@@ -116,16 +124,18 @@ void Node::write_state(std::string_view content) {
 }
 
 void Node::start_agent() {
-    auto command = agent_arguments();
-    command.insert(command.begin(), program("podlane-agent"));
+    auto command = options_.agent.empty() ? words_of("PODLANE_TEST_AGENT") : options_.agent;
+    if (command.empty()) {
+        command.push_back(program("podlane-agent"));
+    }
+    const auto arguments = agent_arguments();
+    command.insert(command.end(), arguments.begin(), arguments.end());
     agent_ = std::make_unique<Process>(ns_, command);
 }
 
 std::vector<std::string> Node::agent_arguments() const {
     std::vector<std::string> arguments = {"--config", config_file().string()};
-    const char* everywhere = std::getenv("PODLANE_TEST_WITHOUT");
-    std::istringstream names(everywhere == nullptr ? "" : everywhere);
-    for (std::string name; names >> name;) {
+    for (const auto& name : words_of("PODLANE_TEST_WITHOUT")) {
         arguments.insert(arguments.end(), {"--without-feature", name});
     }
     for (const auto& name : options_.without) {

@@ -65,6 +65,9 @@ struct NodeOptions {
     std::string mode = "vxlan";  // overlay.mode
     std::string xdp = "auto";    // underlay.xdp
     std::string state = {};      // members of `state` in place of the node's state file
+    // What the agent is started by: a program and its first arguments. Empty: what
+    // $PODLANE_TEST_AGENT has (words with blanks between them), or else the one under test, as it is.
+    std::vector<std::string> agent = {};
 };
 
 // One podlane node: a namespace on the underlay with an agent, state file, runDir and bpffs of its own.
