@@ -16,7 +16,6 @@ namespace podlane::net {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsSupersetOf;
 
 class ManifestTest : public testing::Test {
 protected:

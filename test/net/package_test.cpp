@@ -30,7 +30,7 @@ std::vector<std::string> files_in(const std::string& listing) {
         std::string name;
         words >> mode >> owner >> size >> day >> time >> name;
         if (mode[0] != 'd') {
-            result.push_back(mode + ' ' + owner + ' ' + name);
+            result.push_back(fmt::format("{} {} {}", mode, owner, name));
         }
     }
     return result;
@@ -39,10 +39,10 @@ std::vector<std::string> files_in(const std::string& listing) {
 class PackageTest : public testing::Test {
 protected:
     void SetUp() override {
-        must_run(
-            ns_,
-            {"cpack", "-G", "DEB", "--config", PODLANE_BUILD_DIR "/CPackConfig.cmake", "-B", files_.path().string()},
-            {.input = "", .environment = {}, .timeout = std::chrono::seconds(60)});
+        must_run(ns_,
+                 {"cpack", "-G", "DEB", "--config", fmt::format("{}/CPackConfig.cmake", PODLANE_BUILD_DIR), "-B",
+                  files_.path().string()},
+                 {.input = "", .environment = {}, .timeout = std::chrono::seconds(60)});
         const auto architecture = must_run(ns_, {"dpkg", "--print-architecture"});
         package_ = (files_.path() /
                     fmt::format("podlane_{}_{}.deb", PODLANE_VERSION, architecture.substr(0, architecture.find('\n'))))
@@ -84,10 +84,9 @@ TEST_F(PackageTest, Package_HasProgramsUnitAndConfigurationWhereDebianHasThem) {
 
     // The unit, as on a node that has the package.
     if (run(ns_, {"systemd-analyze", "--version"}).status == 0) {
-        const auto verified = run(ns_, {"unshare", "--mount", "--propagation", "private", "sh", "-ec",
-                                        "mount -t overlay -o lowerdir=$0/usr/sbin:/usr/sbin overlay /usr/sbin\n"
-                                        "exec systemd-analyze verify $0/lib/systemd/system/podlane-agent.service",
-                                        root});
+        const std::string script = R"(mount -t overlay -o lowerdir=$0/usr/sbin:/usr/sbin overlay /usr/sbin
+            exec systemd-analyze verify $0/lib/systemd/system/podlane-agent.service)";
+        const auto verified = run(ns_, {"unshare", "--mount", "--propagation", "private", "sh", "-ec", script, root});
         EXPECT_EQ(verified.status, 0) << verified.describe();
         EXPECT_THAT(verified.err, testing::Not(HasSubstr("podlane-agent.service"))) << verified.describe();
     }
