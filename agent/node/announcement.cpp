@@ -87,7 +87,7 @@ void Announcement::look() {
 }
 
 Result<void> Announcement::write_cni_file() {
-    const auto wanted = wanted_text(cni_, agent_.settings().run_dir);
+    const auto wanted = wanted_text(cni_, agent_.settings().config.run_dir);
     if (!wanted) {
         return std::unexpected(wanted.error());
     }

@@ -70,7 +70,7 @@ void write_reasons(Exposition& out, const CounterNames& names, Names reasons, co
 }
 
 void write_datapath(Exposition& out, const NodeAgent& agent) {
-    const PinDirectory pins(agent.settings().bpffs);
+    const PinDirectory pins(agent.settings().config.bpffs);
     write_paths(out, pins);
     write_reasons<spec::drop_counters>(out,
                                        {.packets = "podlane_dropped_packets_total",

@@ -57,7 +57,10 @@ HttpResponse readiness(const NodeAgent& agent, Detail detail) {
 }
 
 Monitoring::Monitoring(EventLoop& loop, const NodeAgent& agent, ListenAddress address)
-    : loop_(loop), agent_(agent), address_(std::move(address)), census_(map_pin_directory(agent.settings().bpffs)) {}
+    : loop_(loop),
+      agent_(agent),
+      address_(std::move(address)),
+      census_(map_pin_directory(agent.settings().config.bpffs)) {}
 
 Result<std::unique_ptr<Monitoring>> Monitoring::start(EventLoop& loop, const NodeAgent& agent, ListenAddress address) {
     std::unique_ptr<Monitoring> monitoring(new Monitoring(loop, agent, std::move(address)));
