@@ -104,17 +104,16 @@ void HttpCall::set_options(const HttpQuery& request) {
     curl_easy_setopt(handle, CURLOPT_TCP_KEEPIDLE, keepalive_idle_s);
     curl_easy_setopt(handle, CURLOPT_TCP_KEEPINTVL, keepalive_interval_s);
     curl_easy_setopt(handle, CURLOPT_SOCKOPTFUNCTION, &prepare_socket);
-    if (!request.patch.empty()) {
-        curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.patch.size()));
-        curl_easy_setopt(handle, CURLOPT_COPYPOSTFIELDS, request.patch.data());
-        curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, "PATCH");
-    }
 }
 
 void HttpCall::set_method(const HttpQuery& request) {
-    if (!request.post.empty()) {
-        curl_easy_setopt(handle_.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.post.size()));
-        curl_easy_setopt(handle_.get(), CURLOPT_COPYPOSTFIELDS, request.post.data());
+    if (request.method == HttpMethod::get) {
+        return;
+    }
+    curl_easy_setopt(handle_.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    curl_easy_setopt(handle_.get(), CURLOPT_COPYPOSTFIELDS, request.body.data());
+    if (request.method == HttpMethod::patch) {
+        curl_easy_setopt(handle_.get(), CURLOPT_CUSTOMREQUEST, "PATCH");
     }
 }
 

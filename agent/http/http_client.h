@@ -31,13 +31,15 @@ struct HttpTimeouts {
     std::chrono::milliseconds total{0};                            // all of it; 0: any
 };
 
+enum class HttpMethod { get, post, patch };
+
 struct HttpQuery {
     std::string url;
     std::vector<std::string> headers;  // "Name: value"
     TlsSettings tls;
     HttpTimeouts timeouts;
-    std::string patch = std::string();  // what to PATCH with; empty: GET
-    std::string post = std::string();  // what to POST; empty: GET
+    HttpMethod method = HttpMethod::get;
+    std::string body = std::string();  // what to POST or to PATCH with
 };
 
 struct HttpHead {

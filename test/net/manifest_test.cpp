@@ -58,6 +58,25 @@ TEST_F(ManifestTest, CniConfiguration_NamesPodlaneFirst) {
     EXPECT_EQ(parsed.at("cniVersion"), "1.0.0");
 }
 
+TEST_F(ManifestTest, CniConfiguration_IsTheAgentsToWrite) {
+    const auto mounted_at = [&](const std::string& folder) {
+        for (const auto& mount : base_.agent()["volumeMounts"]) {
+            if (mount["mountPath"].as<std::string>() == folder) {
+                return mount["readOnly"].IsDefined() ? "read-only" : "writable";
+            }
+        }
+        return "absent";
+    };
+    for (const auto* name : {"podlane.yaml", "overlays/flannel/flannel.yaml"}) {
+        const auto cni = YAML::Load(Manifest(name).of_kind("ConfigMap")["data"]["agent.yaml"].as<std::string>())["cni"];
+        const std::filesystem::path file = cni["configFile"].as<std::string>();
+        const std::filesystem::path original = cni["template"].as<std::string>();
+        EXPECT_STREQ(mounted_at(file.parent_path()), "writable") << name;
+        EXPECT_STREQ(mounted_at(original.parent_path()), "read-only") << name;
+        EXPECT_TRUE(base_.of_kind("ConfigMap")["data"][original.filename().string()].IsDefined()) << name;
+    }
+}
+
 TEST_F(ManifestTest, Images_AreOneOfThisVersion) {
     const std::string image = "podlane:" PODLANE_VERSION;
     EXPECT_EQ(base_.agent()["image"].as<std::string>(), image);

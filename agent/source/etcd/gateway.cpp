@@ -32,7 +32,8 @@ Result<std::unique_ptr<HttpCall>> Gateway::post(const Request& request, HttpEven
     query.url = endpoint(request.endpoint) + request.path;
     query.headers = {"Content-Type: application/json", "User-Agent: podlane-agent/" PODLANE_VERSION};
     query.timeouts = request.timeouts;
-    query.post = request.body;
+    query.method = HttpMethod::post;
+    query.body = request.body;
     for (const auto& [path, text] :
          {std::pair(&access_.ca_file, &query.tls.ca_pem), std::pair(&access_.cert_file, &query.tls.certificate_pem),
           std::pair(&access_.key_file, &query.tls.key_pem)}) {

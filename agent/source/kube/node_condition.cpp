@@ -127,7 +127,8 @@ void NodeCondition::write() {
     auto request =
         kube_request(*access, fmt::format("/api/v1/nodes/{}/status", percent_encoded(options_.node_name)), timeouts);
     request.headers.emplace_back("Content-Type: application/strategic-merge-patch+json");
-    request.patch = patch_text();
+    request.method = HttpMethod::patch;
+    request.body = patch_text();
     begin(request, &NodeCondition::take_written);
 }
 
