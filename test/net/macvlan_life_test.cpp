@@ -157,14 +157,18 @@ TEST_P(MacvlanMaster, AnotherMtu_IsTheShimsToo) {
 }
 
 TEST_P(MacvlanMaster, AnotherAddress_IsTheShimsToo) {
+    const auto has_address = [&](std::string_view address) {
+        return wait_until(
+            [&] { return faults().empty() && ip(node(1).ns(), "route show 172.20.7.51").contains(address); }, 10s);
+    };
     ip(node(1).ns(), "address flush dev em2");
     EXPECT_TRUE(wait_until([&] { return node(1).agentctl({"status"}).status == 5; }, 10s));
     ip(node(1).ns(), "address add 172.20.7.110/24 dev em2");
-    EXPECT_TRUE(wait_until(
-        [&] { return faults().empty() && ip(node(1).ns(), "route show 172.20.7.51").contains("172.20.7.110"); }, 10s));
+    EXPECT_TRUE(has_address("172.20.7.110"));
     expect_ping(m1().ns(), lan().address(110), 1);
     ip(node(1).ns(), "address flush dev em2");
     ip(node(1).ns(), "address add 172.20.7.100/24 dev em2");
+    EXPECT_TRUE(has_address("172.20.7.100"));
     expect_whole();
 }
 

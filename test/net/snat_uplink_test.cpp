@@ -305,7 +305,11 @@ TEST_P(SnatUplinks, TunDevice_TranslatesBothWays) {
     watch(far_end, "tun0", 0);
     ip(node(1).ns(), "address add 172.22.0.1/24 dev tun0");
     ip(far_end, fmt::format("address add {}/24 dev tun0", far_end_address));
-    ASSERT_TRUE(wait_until([&] { return has_hook("tun0 to-l3-uplink"); }, 5s));
+    // The device may have its hook before its address: a flow of that moment keeps the node's.
+    const auto knows = [&] {
+        return node(1).agentctl({"map", "dump", "nat_address_by_device"}).out.contains("172.22.0.1");
+    };
+    ASSERT_TRUE(wait_until([&] { return has_hook("tun0 to-l3-uplink") && knows(); }, 10s));
     expect_everything_works({&far_end, far_end_address, {}}, Ipv4Address::from_host(0xac160001));
     EXPECT_EQ(counted("outside-to-pod"), 0U) << "replies go through the stack";
     EXPECT_GT(counted("outside-to-stack"), 20U);
