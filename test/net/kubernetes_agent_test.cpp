@@ -92,8 +92,8 @@ TEST_F(KubernetesAgentTest, PodsOfTwoNodes_ReachEachOtherWhateverBecomesOfTheApi
     // A cold start: what the kernel holds tells of the nodes, but a new pod needs the state.
     n1_.node().kill_agent();
     n1_.node().start_agent();
-    n1_.node().wait_for_status(5);
-    EXPECT_THAT(n1_.node().agentctl({"status"}).out, testing::HasSubstr("begun with the state of"));
+    EXPECT_TRUE(
+        wait_until([&] { return n1_.node().agentctl({"status"}).out.contains("begun with the state of"); }, 20s));
     Pod& late = n1_.node().add_pod("late");
     expect_ping(late.ns(), b.address());
     EXPECT_EQ(n1_.node().agentctl_json({"node", "list"}).size(), 3U);

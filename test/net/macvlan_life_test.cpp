@@ -195,7 +195,7 @@ TEST_P(MacvlanMaster, ThatGoesAndComesBack_HasItsShimAgain) {
     lan().join(node(1).ns(), node(1).name() + "x", 1);
     wait_for_shim(1);
     node(1).wait_ready();
-    EXPECT_EQ(ip(node(1).ns(), "route show 172.20.7.51 dev podlane-lan").empty(), false);
+    EXPECT_TRUE(wait_until([&] { return !ip(node(1).ns(), "route show 172.20.7.51 dev podlane-lan").empty(); }, 5s));
 }
 
 class MacvlanAgent : public MacvlanLife {};
