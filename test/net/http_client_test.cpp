@@ -11,10 +11,12 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,6 +27,7 @@
 
 #include "agent/http/http_call.h"
 #include "test/net/harness/namespace.h"
+#include "test/net/harness/temp_dir.h"
 #include "test/support/kube_api_fixture.h"
 #include "test/support/replay_server.h"
 
@@ -255,6 +258,26 @@ TEST_F(HttpClientTest, ServerThatFallsSilent_IsGivenUp) {
         EXPECT_THAT(heard.error, HasSubstr("silent for 0.5 s"));
         EXPECT_FALSE(heard.body.empty());
     });
+}
+
+// A name server that never answers: libcurl's thread goes on looking when the request is given up, for 20 s in all.
+TEST_F(HttpClientTest, NameThatNobodyResolves_HoldsUpNothing) {
+    const TempDir files("resolver");
+    const auto ours = (files.path() / "resolv.conf").string();
+    std::ofstream(ours) << "nameserver 127.0.0.1\noptions timeout:10 attempts:2\n";
+    // In the mount namespace of this process; see harness/sandbox.h.
+    ASSERT_EQ(::mount(ours.c_str(), "/etc/resolv.conf", nullptr, MS_BIND, nullptr), 0);
+    const auto began = std::chrono::steady_clock::now();
+    in_test([&] {
+        const Fd mute(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        const sockaddr_in at{AF_INET, htons(53), {htonl(INADDR_LOOPBACK)}, {}};
+        ASSERT_EQ(::bind(mute.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
+        auto query = request("https://api.cluster.test:6443/api/v1/nodes");
+        query.timeouts.connect = milliseconds(500);
+        EXPECT_THAT(get(query).error, HasSubstr("Resolving timed out"));
+    });
+    EXPECT_LT(std::chrono::steady_clock::now() - began, seconds(7));
+    EXPECT_EQ(::umount("/etc/resolv.conf"), 0);
 }
 
 TEST_F(HttpClientTest, NobodyListens_SaysConnectionRefused) {
