@@ -83,6 +83,15 @@ KubeAccessSource access_of(const Config& config) {
     return {.kubeconfig = config.state.kubeconfig, .environment = read_host_facts().environment};
 }
 
+// What would end an agent as it starts, though its configuration is good.
+Result<void> check_start(const Config& config) {
+    if (config.state.source != StateSource::kubernetes) {
+        return {};
+    }
+    const auto access = read_access(access_of(config));
+    return access ? Result<void>() : std::unexpected(access.error());
+}
+
 Result<std::unique_ptr<Source>> make_etcd_source(EventLoop& loop, const Config& config) {
     const auto& etcd = config.state.etcd;
     using Mac = etcd::Claim::Options::Mac;
@@ -207,7 +216,7 @@ Result<void> run_agent(const Invocation& invocation, const Config& config, char*
     if (!service) {
         return std::unexpected(service.error());
     }
-    const auto reload = Reload::create(**loop, {invocation.flags, arguments}, **agent, **service);
+    const auto reload = Reload::create(**loop, {invocation.flags, arguments, &check_start}, **agent, **service);
     if (!reload) {
         return std::unexpected(reload.error());
     }

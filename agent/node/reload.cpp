@@ -39,11 +39,10 @@ std::string config_file_of(const Overrides& flags) {
 
 Reload::Reload(EventLoop& loop, const ProgramStart& start, NodeAgent& agent, ServiceManager& service)
     : loop_(loop),
-      flags_(start.flags),
+      start_(start),
       agent_(agent),
       service_(service),
-      arguments_(start.arguments),
-      file_(config_file_of(flags_)),
+      file_(config_file_of(start_.flags)),
       text_(read_text(file_)) {}
 
 Result<std::unique_ptr<Reload>> Reload::create(EventLoop& loop, const ProgramStart& start, NodeAgent& agent,
@@ -92,10 +91,11 @@ void Reload::on_event() {
 
 void Reload::now() {
     const auto text = read_text(file_);
-    const auto config = load_config(flags_, read_host_facts());
-    if (!config) {
-        log::error("configuration not reloaded: {}", config.error().message);
-        agent_.report_config_problem(config.error().message);
+    const auto config = load_config(start_.flags, read_host_facts());
+    const auto checked = config ? start_.check(*config) : std::unexpected(config.error());
+    if (!checked) {
+        log::error("configuration not reloaded: {}", checked.error().message);
+        agent_.report_config_problem(checked.error().message);
         return;
     }
     agent_.report_config_problem({});
@@ -106,7 +106,7 @@ void Reload::now() {
 void Reload::restart() {
     log::info("configuration changed: starting anew");
     service_.reloading();
-    execv("/proc/self/exe", arguments_);
+    execv("/proc/self/exe", start_.arguments);
     log::error("start anew: {}", std::generic_category().message(errno));
     service_.stays();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,7 +17,8 @@ namespace podlane {
 // How this process was started.
 struct ProgramStart {
     Overrides flags;
-    char** arguments;  // main's, terminated by a null pointer
+    char** arguments;                                  // main's, terminated by a null pointer
+    std::function<Result<void>(const Config&)> check;  // whether an agent with that configuration would start
 };
 
 // Follows the configuration file. A good new configuration is taken over by executing the agent anew in place, which
@@ -37,10 +39,9 @@ private:
     void restart();
 
     EventLoop& loop_;
-    Overrides flags_;
+    ProgramStart start_;
     NodeAgent& agent_;
     ServiceManager& service_;
-    char** arguments_;
     std::string file_;  // empty: there is none
     std::string text_;  // what the running configuration was read from
     Fd inotify_;

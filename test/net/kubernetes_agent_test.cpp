@@ -4,7 +4,10 @@
 //   API --- n1 (192.168.56.11) === VXLAN === n2 (192.168.56.12) --- API
 //              |                                |
 //            pod a (10.244.0.x)               pod b (10.244.1.x)          n3, n4, n5 are in the API only
+#include <signal.h>
+
 #include <algorithm>
+#include <regex>
 
 #include "test/net/harness/scrape.h"
 #include "test/net/harness/two_nodes.h"
@@ -47,6 +50,9 @@ public:
                           server_->url()));
     }
     void stop_serving() { server_.reset(); }
+    void write_kubeconfig(const std::string& text) {
+        std::ofstream(files_.path() / "kubeconfig", std::ios::binary) << text;
+    }
 
 private:
     TempDir files_;
@@ -96,6 +102,20 @@ TEST_F(KubernetesAgentTest, PodsOfTwoNodes_ReachEachOtherWhateverBecomesOfTheApi
         wait_until([&] { return n1_.node().agentctl({"status"}).out.contains("begun with the state of"); }, 20s));
     Pod& late = n1_.node().add_pod("late");
     expect_ping(late.ns(), b.address());
+    EXPECT_EQ(n1_.node().agentctl_json({"node", "list"}).size(), 3U);
+}
+
+// The configuration itself is good; an agent that starts anew with it would end.
+TEST_F(KubernetesAgentTest, ReloadWithAKubeconfigThatIsNoGood_ChangesNothing) {
+    start();
+    n1_.write_kubeconfig("users: [{name: u, user: {exec: {command: aws}}}]\n");
+    ASSERT_EQ(::kill(n1_.node().agent().pid(), SIGHUP), 0);
+    EXPECT_TRUE(wait_until(
+        [&] {
+            const auto status = n1_.node().agentctl({"status"}).out;
+            return std::regex_search(status, std::regex("config +degraded .*kubeconfig"));
+        },
+        10s));
     EXPECT_EQ(n1_.node().agentctl_json({"node", "list"}).size(), 3U);
 }
 
