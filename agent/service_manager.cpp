@@ -60,7 +60,7 @@ Result<std::optional<microseconds>> watchdog_of(const std::map<std::string, std:
     if (time.empty()) {
         return std::nullopt;
     }
-    const auto number = parse<std::uint32_t>(time);
+    const auto number = parse<std::uint64_t>(time);
     if (!number || *number == 0) {
         return fail("WATCHDOG_USEC={}: not a time in microseconds", time);
     }
@@ -168,10 +168,11 @@ bool ServiceManager::tell(std::string_view message) {
     // By name each time: the manager may be a new one by now.
     const auto sent = ::sendto(socket_.get(), message.data(), message.size(), MSG_NOSIGNAL,
                                reinterpret_cast<const sockaddr*>(&address_.name), address_.length);
-    if (sent < 0) {
-        log::warning("tell the service manager {}: {}", message.substr(0, message.find('\n')),
-                     std::generic_category().message(errno));
+    const auto problem = sent < 0 ? std::generic_category().message(errno) : std::string();
+    if (!problem.empty() && problem != problem_) {
+        log::warning("tell the service manager {}: {}", message.substr(0, message.find('\n')), problem);
     }
+    problem_ = problem;
     return sent >= 0;
 }
 

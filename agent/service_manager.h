@@ -56,6 +56,7 @@ private:
     NotReady not_ready_;
     bool watched_ = false;
     bool ready_ = false;
+    std::string problem_;  // with the last message; told of once
     std::string status_;
     EventLoop::Watch question_;
     EventLoop::Watch proof_;

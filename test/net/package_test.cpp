@@ -82,6 +82,9 @@ TEST_F(PackageTest, Package_HasProgramsUnitAndConfigurationWhereDebianHasThem) {
         run(ns_, {root + "/usr/sbin/podlane-agent", "--config", root + "/etc/podlane/podlane.yaml", "--check-config"});
     EXPECT_EQ(good.status, 0) << good.describe();
 
+    // An agent waits for its Node, which a kubelet may have to make; and one that fails at first is tried again.
+    const auto unit = must_run(ns_, {"cat", root + "/lib/systemd/system/podlane-agent.service"});
+    EXPECT_THAT(unit, testing::AllOf(HasSubstr("\nStartLimitIntervalSec=0\n"), testing::Not(HasSubstr("kubelet"))));
     // The unit, as on a node that has the package.
     if (run(ns_, {"systemd-analyze", "--version"}).status == 0) {
         const std::string script = R"(mount -t overlay -o lowerdir=$0/usr/sbin:/usr/sbin overlay /usr/sbin

@@ -176,6 +176,7 @@ TEST_F(ServiceManagerTest, BadVariables_AreNamed) {
     EXPECT_THAT(refusal({{"NOTIFY_SOCKET", "/" + std::string(107, 'x')}}), HasSubstr("longer"));
     EXPECT_EQ(refusal({{"NOTIFY_SOCKET", "/" + std::string(106, 'x')}}), "");
     EXPECT_EQ(refusal({{"NOTIFY_SOCKET", "@" + std::string(107, 'x')}}), "");
+    EXPECT_EQ(refusal({{"NOTIFY_SOCKET", manager_.name()}, {"WATCHDOG_USEC", "7200000000"}}), "") << "two hours";
     for (const auto* time : {"0", "-1", "5s", "1e6"}) {
         EXPECT_THAT(refusal({{"NOTIFY_SOCKET", manager_.name()}, {"WATCHDOG_USEC", time}}), HasSubstr(time)) << time;
     }
