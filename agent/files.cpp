@@ -49,12 +49,18 @@ Result<void> write_private_file(const std::filesystem::path& path, std::string_v
     if (!file.valid()) {
         return fail_errno(errno, "create {}", temporary);
     }
+    // The file may be left over, from whomever.
+    if (fchmod(file.get(), S_IRUSR | S_IWUSR) != 0) {
+        return fail_errno(errno, "set the mode of {}", temporary);
+    }
     if (auto written = write_all(file.get(), text, temporary); !written) {
         unlink(temporary.c_str());
         return written;
     }
     if (rename(temporary.c_str(), path.c_str()) != 0) {
-        return fail_errno(errno, "rename {} to {}", temporary, path.string());
+        const int error = errno;
+        unlink(temporary.c_str());
+        return fail_errno(error, "rename {} to {}", temporary, path.string());
     }
     return {};
 }

@@ -19,7 +19,8 @@ constexpr auto census_period = std::chrono::milliseconds(250);
 constexpr auto census_pause = std::chrono::seconds(5);
 // However many ask, and however often: the loop has other work.
 constexpr auto metrics_age = std::chrono::milliseconds(250);
-constexpr HttpLimits limits = {.body_bytes = 1024, .connections = 16, .idle_timeout = std::chrono::seconds(10)};
+// Whoever is slow on purpose takes a place: there are enough for those who are not.
+constexpr HttpLimits limits = {.body_bytes = 1024, .connections = 128, .idle_timeout = std::chrono::seconds(5)};
 
 std::string text_of(const ListenAddress& address) {
     const bool ipv6 = address.host.find(':') != std::string::npos;
@@ -48,8 +49,10 @@ HttpResponse readiness(const NodeAgent& agent, Detail detail) {
     std::string text;
     if (detail == Detail::verbose) {
         for (const auto& one : agent.health().subsystems()) {
+            // Of pods the reason names some, and whoever asks here has shown nothing.
+            const auto reason = one.name == "pods" ? std::string_view() : std::string_view(one.reason);
             text += fmt::format("{}{} {}{}{}\n", mark_of(one.state), one.name, to_string(one.state),
-                                one.reason.empty() ? "" : ": ", one.reason);
+                                reason.empty() ? "" : ": ", reason);
         }
     }
     const auto problem = agent.not_ready();

@@ -76,9 +76,11 @@ finish() {
 
 # Inside, where only what was copied can be found.
 check_libraries() {
-  local program missing
+  local program listed missing
   for program in /usr/sbin/podlane-agent /usr/bin/agentctl; do
-    missing=$(chroot "$root" /lib64/ld-linux-x86-64.so.2 --list "$program" | grep 'not found' || true)
+    # The loader itself fails for a program that it cannot read, and for a library that is not there.
+    listed=$(chroot "$root" /lib64/ld-linux-x86-64.so.2 --list "$program" 2>&1) || die "$program cannot be loaded: $listed"
+    missing=$(grep 'not found' <<<"$listed" || true)
     [[ -z $missing ]] || die "$program lacks libraries, to be named in deploy/image/packages: $missing"
   done
 }

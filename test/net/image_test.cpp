@@ -113,14 +113,14 @@ protected:
         std::ofstream(path) << name;
         std::filesystem::permissions(path, std::filesystem::perms::owner_all);
     }
-    // What is mounted at the node's bpffs afterwards is the last line of the output.
+    // How often a bpffs is mounted at the node's afterwards, and what one sees there, are the last lines of the output.
     [[nodiscard]] Completed prepare() const {
         return run(ns_, {"unshare", "--mount", "--propagation", "private", "sh", "-ec",
                          "mount --bind $0 $0; mount --rbind $1/host $0/host; mount --bind $1/config $0/etc/podlane\n"
                          "mount -t proc proc $0/proc; mount -o remount,bind,ro $0\n"
                          "chroot $0 /usr/lib/podlane/prepare-node\n"
                          "chroot $0 /usr/lib/podlane/prepare-node\n"
-                         "grep -c ' bpf ' /proc/self/mounts; stat -f -c %T $0/host/sys/fs/bpf",
+                         "grep -c \" $0/host/sys/fs/bpf bpf \" /proc/self/mounts; stat -f -c %T $0/host/sys/fs/bpf",
                          image().string(), node_.path().string()});
     }
     [[nodiscard]] std::filesystem::path plugins() const { return node_.path() / "host/opt/cni/bin"; }
@@ -133,7 +133,7 @@ TEST_F(PrepareNodeTest, Node_GetsPluginAndBpffs) {
     add_plugin("portmap");
     const auto prepared = prepare();
     ASSERT_EQ(prepared.status, 0) << prepared.describe();
-    EXPECT_THAT(prepared.out, testing::EndsWith("bpf_fs\n"));
+    EXPECT_THAT(prepared.out, testing::EndsWith("\n1\nbpf_fs\n"));
     EXPECT_EQ(text_of(plugins() / "podlane"), text_of(image() / "usr/lib/cni/podlane"));
     EXPECT_EQ(mode_of(plugins() / "podlane"), 0755U);
     EXPECT_FALSE(std::filesystem::exists(node_.path() / "host/etc")) << "the agent's, once pods can come";
