@@ -112,6 +112,9 @@ protected:
     [[nodiscard]] static std::string key_of(std::string subnet) {
         return subnets + subnet.replace(subnet.find('/'), 1, "-");
     }
+    [[nodiscard]] bool know_each_other() const {
+        return knows(*sources_.at(1), "192.168.0.2") && knows(*sources_.at(2), "192.168.0.1");
+    }
     [[nodiscard]] static bool knows(const EtcdSource& source, const std::string& name) {
         return source.objects().nodes.contains(name);
     }
@@ -302,6 +305,81 @@ TEST_F(EtcdSourceTest, EtcdThatLostItsData_IsNotBelievedUntilItHasANetwork) {
         wait_until([&] { return good(source) && etcd_->get(key_of(own)).lease > 0; });
         EXPECT_EQ(own_subnet(source, 1), own);
         EXPECT_THAT(etcd_->keys(subnets), SizeIs(1));
+        // It may be that it has not noticed yet.
+        run_for(seconds(5));
+        EXPECT_EQ(source.objects(), before);
+    });
+}
+
+// In the end each is back, on its own; that never one of them lacked another is what is looked for.
+TEST_F(EtcdSourceTest, NodesThatPutTheirKeysBackAfterALoss_NeverLackEachOther) {
+    for (const bool with_config : {true, false}) {
+        in_test([&] {
+            serve();
+            for (unsigned number = 1; number <= 2; ++number) {
+                start(number);
+            }
+            wait_until([&] { return good(*sources_[1]) && good(*sources_[2]) && know_each_other(); });
+            const auto own = own_subnet(*sources_[1], 1);
+            std::size_t lacks = 0;
+            for (const auto& [number, source] : sources_) {
+                source->on_change([&] { lacks += know_each_other() ? 0 : 1; });
+            }
+            etcd_->stop();
+            run_for(milliseconds(500));
+            etcd_->wipe();
+            etcd_->start();
+            if (with_config) {
+                etcd_->put(config_key, some_network);
+            } else {
+                run_for(seconds(6));
+                etcd_->put(config_key, some_network);
+            }
+            wait_until([&] { return etcd_->keys(subnets).size() == 2 && good(*sources_[1]) && good(*sources_[2]); },
+                       seconds(20));
+            run_for(seconds(5));
+            EXPECT_EQ(lacks, 0U) << describe();
+            EXPECT_EQ(own_subnet(*sources_[1], 1), own);
+        });
+    }
+}
+
+// One of the two is away, and puts nothing back.
+TEST_F(EtcdSourceTest, NodeThatLostItsKeyWithAllOthers_StaysForItsTimeToComeBack) {
+    in_test([&] {
+        serve();
+        auto& source = start(1);
+        etcd_->put(subnets + "10.5.7.0-24", value_of("192.168.0.9"));
+        wait_until([&] { return good(source) && knows(source, "192.168.0.9"); });
+        const auto own = key_of(own_subnet(source, 1));
+        const auto lease = etcd_->get(own).lease;
+        // Partitioned for longer than leases last: the watch tells of the end of all.
+        etcd_->remove(subnets + "10.5.7.0-24");
+        static_cast<void>(etcd_->post("/v3/lease/revoke", {{"ID", std::to_string(lease)}}));
+        wait_until([&] { return etcd_->get(own).lease > 0; });
+        run_for(milliseconds(500));
+        EXPECT_TRUE(knows(source, "192.168.0.9")) << describe();
+    });
+}
+
+TEST_F(EtcdSourceTest, RestartBesideAnEtcdThatLostMost_KeepsWhatWasSaved) {
+    in_test([&] {
+        serve();
+        for (unsigned i = 7; i <= 9; ++i) {
+            etcd_->put(fmt::format("{}10.5.{}.0-24", subnets, i), value_of(fmt::format("192.168.0.{}", i)));
+        }
+        auto& source = start(1);
+        wait_until([&] { return good(source) && knows(source, "192.168.0.9"); });
+        sources_.clear();
+        for (unsigned i = 7; i <= 9; ++i) {
+            etcd_->remove(fmt::format("{}10.5.{}.0-24", subnets, i));
+        }
+        auto& again = start(1);
+        wait_until([&] { return again.health().problem.find("a list lacks 3 of 4 subnets") != std::string::npos; });
+        EXPECT_THAT(again.objects().nodes, SizeIs(4));
+        wait_until([&] { return good(again); });
+        run_for(milliseconds(500));
+        EXPECT_THAT(again.objects().nodes, SizeIs(4)) << describe();
     });
 }
 

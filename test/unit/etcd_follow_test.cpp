@@ -45,6 +45,12 @@ protected:
         EXPECT_TRUE(machine_.watching({.cluster = 7, .revision = 100}, now_));
     }
 
+    // What is known: n1 to n5.
+    Verdict listed(std::int64_t revision, const Follow::Names& names) {
+        return machine_.listed({.cluster = 7, .revision = revision},
+                               {.listed = names, .known = {"n1", "n2", "n3", "n4", "n5"}}, now_);
+    }
+
     const Random half_ = [] { return 0.5; };
     Follow machine_{1, half_};
     Follow::Clock::time_point now_{seconds(1000)};
@@ -141,14 +147,24 @@ TEST_F(EtcdFollowTest, ListThatLacksMoreThanHalf_IsBelievedTheSecondTime) {
     watch();
     machine_.compacted(now_);
     begun<Follow::List>();
-    EXPECT_EQ(machine_.listed({.cluster = 7, .revision = 200}, {.lost = 2, .known = 4}, now_), Verdict::complete);
+    EXPECT_EQ(listed(200, {"n1", "n2", "n3"}), Verdict::complete);
     machine_.restart(now_);
     begun<Follow::List>();
-    EXPECT_EQ(machine_.listed({.cluster = 7, .revision = 200}, {.lost = 3, .known = 4}, now_), Verdict::doubted);
+    EXPECT_EQ(listed(200, {"n1", "n2"}), Verdict::doubted);
+    EXPECT_EQ(machine_.doubted_loss(), 3U);
     EXPECT_EQ(delay(machine_), seconds(3));
     EXPECT_TRUE(std::holds_alternative<Follow::List>(step_));
-    EXPECT_EQ(machine_.listed({.cluster = 7, .revision = 201}, {.lost = 3, .known = 4}, now_), Verdict::complete);
+    EXPECT_EQ(listed(201, {"n1", "n2"}), Verdict::complete);
     EXPECT_EQ(begun<Follow::Watch>().start_revision, 202);
+}
+
+TEST_F(EtcdFollowTest, SecondListThatLacksOthers_IsDoubtedInItsTurn) {
+    begun<Follow::List>();
+    EXPECT_EQ(listed(200, {"n1", "n2"}), Verdict::doubted);
+    begun<Follow::List>();
+    EXPECT_EQ(listed(201, {"n4", "n5"}), Verdict::doubted);
+    begun<Follow::List>();
+    EXPECT_EQ(listed(202, {"n5"}), Verdict::complete);
 }
 
 }  // namespace

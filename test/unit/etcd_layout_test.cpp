@@ -189,6 +189,34 @@ TEST_F(EtcdStoreTest, OwnPutDuringAList_Stays) {
     EXPECT_EQ(names(), "");
 }
 
+TEST_F(EtcdStoreTest, SavedState_IsWhatTheFirstListIsHeldAgainst) {
+    NodeObject saved;
+    saved.pod_cidrs = {"10.5.1.0/24", "10.5.2.0/24"};
+    store_.remember({{"n1", saved}});
+    const RangeAnswer answer{.position = {}, .values = {subnet_key_value("10.5.2.0-24&fc00::-64", "{}")}};
+    const auto content = store_.compare(answer);
+    EXPECT_THAT(content.known, ElementsAre("10.5.1.0/24", "10.5.2.0/24"));
+    EXPECT_THAT(content.listed, ElementsAre("10.5.2.0/24"));
+    list({subnet_key_value("10.5.2.0-24", R"({"PublicIP":"192.168.0.2"})"), subnet_key_value("lan", "{}")});
+    EXPECT_THAT(store_.compare(answer).known, ElementsAre("/p/subnets/lan", "10.5.2.0/24"));
+}
+
+TEST_F(EtcdStoreTest, ListThatIsDoubted_IsBelievedToLackThisNodesKeyAlone) {
+    const auto by = [](const char* ip) { return fmt::format(R"({{"PublicIP":"{}","BackendType":"vxlan"}})", ip); };
+    list({subnet_key_value("10.5.1.0-24", by("192.168.0.1"), 50), subnet_key_value("10.5.2.0-24", by("192.168.0.2"))});
+    store_.hold(Ipv4Prefix::parse("10.5.1.0/24").value());
+    store_.list_begins();
+    store_.doubt({.position = {}, .values = {subnet_key_value("10.5.1.0-24", by("192.168.0.1"), 3)}});
+    EXPECT_TRUE(store_.has_own());
+    store_.doubt({.position = {}, .values = {}});
+    EXPECT_FALSE(store_.has_own());
+    EXPECT_EQ(names(), "192.168.0.2=10.5.2.0/24 ");
+    // Put back since the list was asked for, at a revision that starts anew.
+    store_.put_own(subnet_key_value("10.5.1.0-24", by("192.168.0.1"), 2));
+    store_.doubt({.position = {}, .values = {}});
+    EXPECT_TRUE(store_.has_own());
+}
+
 // ---- the gateway's JSON
 
 TEST(EtcdMessagesTest, Base64_GoesThereAndBack) {

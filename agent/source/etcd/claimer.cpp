@@ -30,6 +30,9 @@ void Claimer::advance() {
     const auto now = Claim::Clock::now();
     const auto held = claim_.held();
     const auto step = claim_.next(store_.view(), now);
+    if (claim_.held()) {
+        store_.hold(*claim_.held());
+    }
     if (held && claim_.held() != held) {
         log::error("cluster state: subnet {} is another node's by now, this one has {}: pods from before are cut off",
                    *held, *claim_.held());
@@ -119,6 +122,9 @@ void Claimer::take_write(const Claim::Write& write, const UnaryCall::Answer& ans
     } else {
         for (const auto& found : put->found) {
             store_.put_own(found);
+        }
+        if (put->found.empty()) {
+            store_.lose_own(store_.key_of(write.subnet));
         }
         claim_.refused(Claim::Clock::now());
     }

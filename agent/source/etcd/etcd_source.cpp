@@ -84,6 +84,8 @@ void EtcdSource::read_cache() {
                    {.node_name = options_.node_name, .server = server_, .saved_at = "", .objects = {}}, origin);
     if (saved) {
         saved_ = std::move(*saved);
+        follower_.store().remember(saved_->objects.nodes);
+        grace_.remember(saved_->objects.nodes);
     } else if (saved.error().code != ENOENT) {
         log::warning("cluster state: no saved state: {}", saved.error().message);
     }
@@ -147,6 +149,7 @@ void EtcdSource::publish() {
     if (claimer_ != nullptr && follower_.in_sync() && problem_of_network().empty()) {
         claimer_->advance();
     }
+    look_for_losses();
     const auto first = first_problem();
     patient_ = patient_ && first.empty();
     bool objects_changed = false;
@@ -167,15 +170,40 @@ void EtcdSource::publish() {
     if (objects_changed && live_) {
         keeper_.changed();
     }
+    if (const auto end = grace_.ends(); end && !grace_timer_.active()) {
+        schedule(grace_timer_, std::chrono::ceil<milliseconds>(*end - etcd::Grace::Clock::now()), &EtcdSource::publish);
+    }
     if ((objects_changed || health_changed) && on_change_) {
         on_change_();
     }
 }
 
-ClusterObjects EtcdSource::live_objects() const {
-    ClusterObjects objects{.nodes = follower_.store().nodes(*address_), .pods = {}};
-    objects.nodes.insert_or_assign(options_.node_name, self());
+// As long as etcd cannot be used, or this node's own key is not back, those of others cannot be expected.
+void EtcdSource::look_for_losses() {
+    const bool upset = upsets_ != follower_.upsets();
+    upsets_ = follower_.upsets();
+    const bool unusable = live_ && (!problem_of_network().empty() || !follower_.store().has_own());
+    const bool away = grace_.ends() && !follower_.problem().empty();
+    if (upset || unusable || away) {
+        grace_.alarm(etcd::Grace::Clock::now());
+    }
+}
+
+ClusterObjects EtcdSource::live_objects() {
+    auto nodes = follower_.store().nodes(*address_);
+    nodes.insert_or_assign(options_.node_name, self());
+    const auto before = grace_.missing().size();
+    ClusterObjects objects{.nodes = grace_.take(std::move(nodes), etcd::Grace::Clock::now()), .pods = {}};
+    tell_of_missing(before);
     return objects;
+}
+
+void EtcdSource::tell_of_missing(std::size_t before) {
+    const auto& missing = grace_.missing();
+    if (missing.size() > before) {
+        log::warning("cluster state: etcd lacks {} of {} nodes: they stay for a minute, in case they come back",
+                     missing.size(), objects_.nodes.size());
+    }
 }
 
 NodeObject EtcdSource::self() const {

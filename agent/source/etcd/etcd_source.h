@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,6 +16,7 @@
 #include "agent/source/etcd/claimer.h"
 #include "agent/source/etcd/follower.h"
 #include "agent/source/etcd/gateway.h"
+#include "agent/source/etcd/grace.h"
 #include "agent/source/source.h"
 #include "agent/source/state_keeper.h"
 
@@ -23,7 +26,8 @@ namespace podlane {
 // are no pods in it.
 //
 // An etcd that is away, or that says something strange, changes nothing but the health. The last good state is kept in
-// a file: when no endpoint can be reached while the agent starts, that is the state to begin with.
+// a file: when no endpoint can be reached while the agent starts, that is the state to begin with,
+// and in any case what the first list is held against. When etcd has lost much, nobody goes for a minute (etcd::Grace).
 class EtcdSource final : public Source {
 public:
     struct Options {
@@ -66,7 +70,9 @@ private:
     void take_change();
     void publish();
     [[nodiscard]] bool is_live() const;
-    [[nodiscard]] ClusterObjects live_objects() const;
+    [[nodiscard]] ClusterObjects live_objects();
+    void look_for_losses();
+    void tell_of_missing(std::size_t before);
     [[nodiscard]] NodeObject self() const;
     [[nodiscard]] std::string first_problem() const;
     [[nodiscard]] std::string problem_of_network() const;
@@ -85,6 +91,8 @@ private:
     std::optional<Ipv4Address> address_;
     std::string address_problem_;
     std::unique_ptr<etcd::Claimer> claimer_;  // as soon as there is an address
+    etcd::Grace grace_;
+    std::uint64_t upsets_ = 0;  // of the follower that have been seen
     std::function<void()> on_change_;
 
     bool patient_ = true;              // an endpoint may still answer before the saved state is used
@@ -96,6 +104,7 @@ private:
     EventLoop::Watch patience_;
     EventLoop::Watch publish_timer_;
     EventLoop::Watch address_timer_;
+    EventLoop::Watch grace_timer_;
 };
 
 }  // namespace podlane

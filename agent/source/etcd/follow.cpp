@@ -42,18 +42,34 @@ Follow::Step Follow::next(Clock::time_point now) {
     return Watch{.start_revision = known_.revision + 1, .time = spread(random_, shortest_watch, longest_watch)};
 }
 
-Follow::Verdict Follow::listed(const Position& position, const Loss& loss, Clock::time_point now) {
+Follow::Verdict Follow::listed(const Position& position, const Content& content, Clock::time_point now) {
     running_ = false;
     retry_.succeeded();
-    if (2 * loss.lost > loss.known && !doubting_) {
-        doubting_ = true;
+    if (doubt(content)) {
         list_anew(now + spread(random_, shortest_doubt, longest_doubt));
         return Verdict::doubted;
     }
-    doubting_ = false;
+    doubted_.reset();
+    doubted_loss_ = 0;
     known_ = position;
     next_ = Next::watch;
     return Verdict::complete;
+}
+
+// A second list agrees when more than half of what is known is in neither.
+bool Follow::doubt(const Content& content) {
+    const auto lacking = [&](const Names* also) {
+        return static_cast<std::size_t>(std::ranges::count_if(content.known, [&](const std::string& name) {
+            return !content.listed.contains(name) && (also == nullptr || !also->contains(name));
+        }));
+    };
+    const auto lost = lacking(nullptr);
+    if (2 * lost <= content.known.size() || (doubted_ && 2 * lacking(&*doubted_) > content.known.size())) {
+        return false;
+    }
+    doubted_ = content.listed;
+    doubted_loss_ = lost;
+    return true;
 }
 
 // That the watch is good is still to be seen.

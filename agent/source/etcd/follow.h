@@ -2,7 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
 #include <variant>
 
 #include "agent/source/etcd/messages.h"
@@ -51,14 +55,20 @@ public:
     [[nodiscard]] Step next(Clock::time_point now);
     [[nodiscard]] std::size_t endpoint() const { return retry_.endpoint(); }
 
-    // A list is there that lacks `lost` of the nodes that were known. More than half of them are believed gone only
-    // when the next list lacks them too: then it is doubted, and to be forgotten.
-    enum class Verdict : std::uint8_t { complete, doubted };
-    struct Loss {
-        std::size_t lost = 0;
-        std::size_t known = 0;
+    using Names = std::set<std::string>;
+    // What a list has, and what is known that it would replace.
+    struct Content {
+        Names listed;
+        Names known;
     };
-    [[nodiscard]] Verdict listed(const Position& position, const Loss& loss, Clock::time_point now);
+    // A list is there. One that lacks more than half of what is known is doubted, and to be forgotten, until the next
+    // one agrees: more than half is in neither.
+    enum class Verdict : std::uint8_t { complete, doubted };
+    [[nodiscard]] Verdict listed(const Position& position, const Content& content, Clock::time_point now);
+    // Of the list that is doubted: so many of the known names it lacks.
+    [[nodiscard]] std::size_t doubted_loss() const { return doubted_loss_; }
+    // It is of another cluster, or of before what is known.
+    [[nodiscard]] bool is_behind(const Position& position) const;
     void checked(const Position& position, Clock::time_point now);
 
     // The watch has begun, at this position of the member's. False: it is to be cut, the member is not of this cluster
@@ -80,14 +90,15 @@ public:
 private:
     enum class Next : std::uint8_t { list, check, watch };
 
-    [[nodiscard]] bool is_behind(const Position& position) const;
+    [[nodiscard]] bool doubt(const Content& content);
     void list_anew(Clock::time_point not_before);
 
     Retry retry_;
     Random random_;
     Next next_ = Next::list;
     bool running_ = false;
-    bool doubting_ = false;
+    std::optional<Names> doubted_;  // the names of the list that waits to be confirmed
+    std::size_t doubted_loss_ = 0;
     Clock::time_point not_before_{};
     Clock::time_point watch_began_{};
     bool progress_ = false;  // of this watch

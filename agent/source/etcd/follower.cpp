@@ -81,11 +81,16 @@ void Follower::take_list(const UnaryCall::Answer& answer) {
         fail(fmt::format("list: {}", list.error().message));
         return;
     }
-    const auto loss = store_.loss(*list);
+    const auto content = store_.compare(*list);
+    const bool set_back = in_sync_ && machine_.is_behind(list->position);
     const auto& endpoint = gateway_.endpoint(machine_.endpoint());
-    if (machine_.listed(list->position, loss, Follow::Clock::now()) == Follow::Verdict::doubted) {
-        set_problem(fmt::format("{}: a list lacks {} of {} subnets: not believed before a second one lacks them too",
-                                endpoint, loss.lost, loss.known));
+    const auto verdict = machine_.listed(list->position, content, Follow::Clock::now());
+    upsets_ += set_back || verdict == Follow::Verdict::doubted ? 1 : 0;
+    if (verdict == Follow::Verdict::doubted) {
+        store_.doubt(*list);
+        problem_ = fmt::format("{}: a list lacks {} of {} subnets: not believed before a second one lacks them too",
+                               endpoint, machine_.doubted_loss(), content.known.size());
+        changed_();
     } else {
         store_.replace(*list);
         in_sync_ = true;

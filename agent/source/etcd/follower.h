@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -29,6 +30,8 @@ public:
     void restart();
 
     [[nodiscard]] bool in_sync() const { return in_sync_; }
+    // How often a list was doubted, or was of another cluster or of an earlier time than what was known.
+    [[nodiscard]] std::uint64_t upsets() const { return upsets_; }
     [[nodiscard]] Store& store() { return store_; }
     [[nodiscard]] const Store& store() const { return store_; }
     // One line that names the endpoint; empty: all well.
@@ -54,6 +57,7 @@ private:
     Follow machine_;
     Store store_;
     bool in_sync_ = false;
+    std::uint64_t upsets_ = 0;
     std::string problem_;
 
     // What the watch that runs has told of itself.

@@ -13,6 +13,7 @@ Store::Store(std::string prefix)
       network_problem_(fmt::format("there is no {}", config_key_)) {}
 
 void Store::replace(const RangeAnswer& list) {
+    remembered_.clear();
     std::set<std::string> stays = put_meanwhile_;
     for (const auto& value : list.values) {
         stays.insert(value.key);
@@ -114,19 +115,40 @@ void Store::warn(const std::string& key, const BadValue& problem) {
                       .origin = ""};
 }
 
-Follow::Loss Store::loss(const RangeAnswer& list) const {
-    std::set<std::string> listed;
-    for (const auto& value : list.values) {
-        listed.insert(value.key);
+void Store::remember(const std::map<std::string, NodeObject>& nodes) {
+    for (const auto& [name, node] : nodes) {
+        remembered_.insert(node.pod_cidrs.begin(), node.pod_cidrs.end());
     }
-    Follow::Loss loss;
-    for (const auto& [key, known] : known_) {
-        if (key != config_key_) {
-            ++loss.known;
-            loss.lost += listed.contains(key) ? 0 : 1;
+}
+
+// A subnet goes by itself, since another key of it is as good; a key that names none by its text.
+std::optional<std::string> Store::name_of(const std::string& key) const {
+    if (!key.starts_with(subnets_)) {
+        return std::nullopt;
+    }
+    const auto subnet = parse_subnet_key(std::string_view(key).substr(subnets_.size()));
+    return subnet ? subnet->to_string() : key;
+}
+
+Follow::Content Store::compare(const RangeAnswer& list) const {
+    Follow::Content content{.listed = {}, .known = remembered_};
+    for (const auto& value : list.values) {
+        if (auto name = name_of(value.key)) {
+            content.listed.insert(std::move(*name));
         }
     }
-    return loss;
+    for (const auto& [key, known] : known_) {
+        if (auto name = name_of(key)) {
+            content.known.insert(std::move(*name));
+        }
+    }
+    return content;
+}
+
+void Store::doubt(const RangeAnswer& list) {
+    if (own_ && !put_meanwhile_.contains(key_of(*own_)) && !compare(list).listed.contains(own_->to_string())) {
+        forget(key_of(*own_));
+    }
 }
 
 Claim::View Store::view() const {

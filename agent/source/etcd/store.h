@@ -29,9 +29,19 @@ public:
     void put(const KeyValue& change);
     // One that this node made, or met: it holds before the watch tells of it.
     void put_own(const KeyValue& change);
+    // This node's key, that was to be changed, is not there any more.
+    void lose_own(const std::string& key) { forget(key); }
 
-    // Of the nodes that are known: how many this list lacks.
-    [[nodiscard]] Follow::Loss loss(const RangeAnswer& list) const;
+    // Subnets of a saved state: only a list is held against them.
+    void remember(const std::map<std::string, NodeObject>& nodes);
+    [[nodiscard]] Follow::Content compare(const RangeAnswer& list) const;
+    // This node's.
+    void hold(const Ipv4Prefix& subnet) { own_ = subnet; }
+    // Of a list that is doubted one thing counts: that this node's key is not in it. It is put back at once, since the
+    // other nodes wait for it as this one does for theirs.
+    void doubt(const RangeAnswer& list);
+    // This node's subnet has a key, be it another node's by now.
+    [[nodiscard]] bool has_own() const { return own_ && good_.contains(*own_); }
 
     [[nodiscard]] const std::optional<Network>& network() const { return network_; }
     // Why there is none; empty otherwise.
@@ -49,6 +59,7 @@ private:
         std::int64_t revision = 0;
         std::optional<Ipv4Prefix> subnet;  // that the key names
     };
+    [[nodiscard]] std::optional<std::string> name_of(const std::string& key) const;
     void take(const KeyValue& value);
     void forget(const std::string& key);
     void take_network(const std::string& text);
@@ -59,6 +70,8 @@ private:
     std::string subnets_;  // with its slash
     std::map<std::string, Known> known_;
     std::set<std::string> put_meanwhile_;
+    std::set<std::string> remembered_;
+    std::optional<Ipv4Prefix> own_;
     std::optional<Network> network_;
     std::string network_problem_;
     std::map<Ipv4Prefix, Subnet> good_;
