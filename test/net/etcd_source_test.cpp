@@ -311,6 +311,23 @@ TEST_F(EtcdSourceTest, EtcdThatLostItsData_IsNotBelievedUntilItHasANetwork) {
     });
 }
 
+TEST_F(EtcdSourceTest, NetworkThatIsGoneOrOfOthers_LeavesThisNodesLeaseAlive) {
+    in_test([&] {
+        serve();
+        auto& source = start(1, seconds(2));
+        wait_until([&] { return good(source); });
+        const auto key = key_of(own_subnet(source, 1));
+        const auto lease = etcd_->get(key).lease;
+        etcd_->remove(config_key);
+        run_for(milliseconds(3500));
+        EXPECT_EQ(etcd_->get(key).lease, lease);
+        etcd_->put(config_key, R"({"Network":"10.6.0.0/16"})");
+        run_for(milliseconds(3500));
+        EXPECT_EQ(etcd_->get(key).lease, lease);
+        EXPECT_THAT(etcd_->keys(subnets), SizeIs(1));
+    });
+}
+
 // In the end each is back, on its own; that never one of them lacked another is what is looked for.
 TEST_F(EtcdSourceTest, NodesThatPutTheirKeysBackAfterALoss_NeverLackEachOther) {
     for (const bool with_config : {true, false}) {

@@ -27,8 +27,9 @@ protected:
     Claim make() {
         return Claim({.endpoints = 1, .random = [this] { return random_; }, .mac = mac_}, own_);
     }
-    Claim::Step next() {
-        Claim::View view{.network = &network_, .subnets = &subnets_, .taken = {}};
+    Claim::Step next() { return next_in(&network_); }
+    Claim::Step next_in(const Network* network) {
+        Claim::View view{.network = network, .subnets = &subnets_, .taken = {}};
         for (const auto& [prefix, each] : subnets_) {
             view.taken.push_back(prefix);
         }
@@ -71,6 +72,33 @@ protected:
 
 TEST_F(EtcdClaimTest, WithoutANetwork_NothingIsAskedFor) {
     EXPECT_EQ(claim_->next({.network = nullptr, .subnets = &subnets_, .taken = {}}, now_), Claim::Step(Claim::Idle{}));
+}
+
+TEST_F(EtcdClaimTest, WithoutANetwork_TheHeldKeyIsRenewedMendedAndPutBack) {
+    hold();
+    now_ += minutes(60);
+    EXPECT_EQ(next_in(nullptr), Claim::Step(Claim::KeepAlive{7}));
+    claim_->kept_alive({.id = 7, .ttl = hours(24)}, now_);
+    own_key("10.5.2.0/24", 7, 12).vtep_mac = mac("02:00:00:00:00:09");
+    EXPECT_EQ(next_in(nullptr), write("10.5.2.0/24", 7, 12));
+    claim_->refused(now_);
+    now_ += seconds(1);
+    subnets_.clear();
+    EXPECT_EQ(next_in(nullptr), write("10.5.2.0/24", 7));
+    claim_->refused(now_);
+    now_ += seconds(1);
+    others_key("10.5.2.0/24", "192.168.0.9");
+    EXPECT_EQ(next_in(nullptr), Claim::Step(Claim::Idle{}));
+    EXPECT_EQ(claim_->problem(), "");
+}
+
+TEST_F(EtcdClaimTest, RestartWithoutANetwork_RenewsTheKeyOfBeforeAndTakesNoOther) {
+    own_key("10.5.1.0/24", 5, 9);
+    EXPECT_EQ(next_in(nullptr), Claim::Step(Claim::Idle{}));
+    own_key("10.5.2.0/24", 7, 10);
+    claim_->remember(subnet("10.5.2.0/24"), std::nullopt);
+    EXPECT_EQ(next_in(nullptr), Claim::Step(Claim::KeepAlive{7}));
+    EXPECT_EQ(claim_->held(), subnet("10.5.2.0/24"));
 }
 
 TEST_F(EtcdClaimTest, NodeWithoutASubnet_TakesAFreeOneWithALease) {

@@ -150,7 +150,7 @@ TEST_F(EtcdStoreTest, TolerantForms_AreRead) {
                             Pair("flannel.alpha.coreos.com/backend-type", "vxlan"),
                             Pair("flannel.alpha.coreos.com/kube-subnet-manager", "true"),
                             Pair("flannel.alpha.coreos.com/public-ip", "192.168.0.2")));
-    EXPECT_THAT(store_.view().taken, SizeIs(4));
+    EXPECT_THAT(store_.view(nullptr).taken, SizeIs(4));
 }
 
 TEST_F(EtcdStoreTest, BadValues_AreLeftOutWithTheirKeyAndNotGivenToAnybody) {
@@ -162,7 +162,7 @@ TEST_F(EtcdStoreTest, BadValues_AreLeftOutWithTheirKeyAndNotGivenToAnybody) {
                             "etcd key /p/subnets/10.5.2.0-24: PublicIP: \"300.1.1.1\" is not an IPv4 unicast address",
                             HasSubstr("etcd key /p/subnets/lan: key: does not end with a subnet")));
     EXPECT_EQ(names(), "192.168.0.3=10.5.3.0/24 ");
-    EXPECT_THAT(store_.view().taken, SizeIs(3));
+    EXPECT_THAT(store_.view(nullptr).taken, SizeIs(3));
     store_.put(subnet_key_value("10.5.1.0-24", R"({"PublicIP":"192.168.0.9","BackendType":"vxlan"})", 7));
     EXPECT_THAT(warnings(), SizeIs(2));
 }

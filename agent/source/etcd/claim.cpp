@@ -29,7 +29,7 @@ Claim::Step Claim::next(const View& view, Clock::time_point now) {
         return Wait{not_before_};
     }
     problem_.clear();
-    if (view.network == nullptr || view.subnets == nullptr) {
+    if (view.subnets == nullptr) {
         return Idle{};
     }
     const Subnet* const own = own_subnet(view);
@@ -45,12 +45,17 @@ const Subnet* Claim::own_subnet(const View& view) const {
         return subnet.subnet == held_ ? 3 : subnet.lease == 0 ? 2 : subnet.subnet == before_ ? 1 : 0;
     };
     for (const auto& [prefix, subnet] : *view.subnets) {
-        if (subnet.public_ip == attributes_.public_ip && (prefix == held_ || view.network->allows(prefix)) &&
+        if (subnet.public_ip == attributes_.public_ip && may_have(view, prefix) &&
             (best == nullptr || rank(subnet) > rank(*best))) {
             best = &subnet;
         }
     }
     return best;
+}
+
+// What this node has stays its own while there is no network that tells; a new one does not.
+bool Claim::may_have(const View& view, const Ipv4Prefix& subnet) const {
+    return subnet == held_ || (view.network == nullptr ? subnet == before_ : view.network->allows(subnet));
 }
 
 Claim::Step Claim::keep(const Subnet& own, Clock::time_point now) {
@@ -78,6 +83,9 @@ Claim::Step Claim::keep(const Subnet& own, Clock::time_point now) {
 
 Claim::Step Claim::take(const View& view) {
     const auto subnet = choose(view);
+    if (!subnet && view.network == nullptr) {
+        return Idle{};
+    }
     if (!subnet) {
         problem_ = fmt::format("no subnet is free from {} to {}", view.network->first,
                                Ipv4Prefix::masked(view.network->last, view.network->subnet_length));
@@ -90,8 +98,13 @@ Claim::Step Claim::take(const View& view) {
 }
 
 std::optional<Ipv4Prefix> Claim::choose(const View& view) const {
-    const bool as_before = before_ && view.network->allows(*before_) &&
-                           std::ranges::none_of(view.taken, [&](const auto& each) { return each.overlaps(*before_); });
+    const auto is_free = [&](const Ipv4Prefix& subnet) {
+        return std::ranges::none_of(view.taken, [&](const auto& each) { return each.overlaps(subnet); });
+    };
+    if (view.network == nullptr) {
+        return held_ && is_free(*held_) ? held_ : std::nullopt;
+    }
+    const bool as_before = before_ && view.network->allows(*before_) && is_free(*before_);
     return as_before ? before_ : choose_subnet(*view.network, view.taken, options_.random);
 }
 

@@ -38,7 +38,7 @@ public:
 
     // What etcd holds.
     struct View {
-        const Network* network = nullptr;  // null: there is none, or none that can be used
+        const Network* network = nullptr;  // null: there is none, or none that can be used: only what is had is kept
         const std::map<Ipv4Prefix, Subnet>* subnets = nullptr;
         std::vector<Ipv4Prefix> taken;  // those, and what stands in keys that cannot be read
     };
@@ -101,6 +101,7 @@ public:
 
 private:
     [[nodiscard]] const Subnet* own_subnet(const View& view) const;
+    [[nodiscard]] bool may_have(const View& view, const Ipv4Prefix& subnet) const;
     [[nodiscard]] Step keep(const Subnet& own, Clock::time_point now);
     [[nodiscard]] Step take(const View& view);
     [[nodiscard]] std::optional<Ipv4Prefix> choose(const View& view) const;

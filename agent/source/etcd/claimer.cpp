@@ -20,16 +20,11 @@ constexpr std::size_t tolerated_failures = 3;
 Claimer::Claimer(EventLoop& loop, Gateway& gateway, Store& store, Claim claim, std::function<void()> changed)
     : loop_(loop), gateway_(gateway), store_(store), claim_(std::move(claim)), changed_(std::move(changed)) {}
 
-void Claimer::hurry() {
-    claim_.hurry();
-    advance();
-}
-
-void Claimer::advance() {
+void Claimer::advance(const Network* network) {
     timer_.cancel();
     const auto now = Claim::Clock::now();
     const auto held = claim_.held();
-    const auto step = claim_.next(store_.view(), now);
+    const auto step = claim_.next(store_.view(network), now);
     if (claim_.held()) {
         store_.hold(*claim_.held());
     }

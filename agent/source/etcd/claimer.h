@@ -18,10 +18,10 @@ public:
     // gateway and store must outlive it.
     Claimer(EventLoop& loop, Gateway& gateway, Store& store, Claim claim, std::function<void()> changed);
 
-    // The store has changed.
-    void advance();
-    // Renew the lease now.
-    void hurry();
+    // The store has changed. `network` as in Claim::View.
+    void advance(const Network* network);
+    // Renew the lease with the next advance().
+    void hurry() { claim_.hurry(); }
 
     [[nodiscard]] const Claim& claim() const { return claim_; }
     // One line; empty: all well.

@@ -73,6 +73,7 @@ void EtcdSource::reload() {
     if (claimer_ != nullptr) {
         claimer_->hurry();
     }
+    take_change();
 }
 
 void EtcdSource::read_cache() {
@@ -146,8 +147,9 @@ bool EtcdSource::is_live() const {
 }
 
 void EtcdSource::publish() {
-    if (claimer_ != nullptr && follower_.in_sync() && problem_of_network().empty()) {
-        claimer_->advance();
+    if (claimer_ != nullptr && follower_.in_sync()) {
+        const auto& network = follower_.store().network();
+        claimer_->advance(problem_of_network().empty() ? &*network : nullptr);
     }
     look_for_losses();
     const auto first = first_problem();

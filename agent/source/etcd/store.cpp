@@ -151,8 +151,8 @@ void Store::doubt(const RangeAnswer& list) {
     }
 }
 
-Claim::View Store::view() const {
-    Claim::View view{.network = network_ ? &*network_ : nullptr, .subnets = &good_, .taken = {}};
+Claim::View Store::view(const Network* network) const {
+    Claim::View view{.network = network, .subnets = &good_, .taken = {}};
     for (const auto& [key, known] : known_) {
         if (known.subnet) {
             view.taken.push_back(*known.subnet);

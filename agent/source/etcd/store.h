@@ -46,7 +46,7 @@ public:
     [[nodiscard]] const std::optional<Network>& network() const { return network_; }
     // Why there is none; empty otherwise.
     [[nodiscard]] const std::string& network_problem() const { return network_problem_; }
-    [[nodiscard]] Claim::View view() const;
+    [[nodiscard]] Claim::View view(const Network* network) const;
     // The other nodes: each PublicIP is one, by whose text it goes. flannel's annotations say what its key says.
     [[nodiscard]] std::map<std::string, NodeObject> nodes(Ipv4Address own_public_ip) const;
     [[nodiscard]] std::vector<ObjectWarning> warnings() const;
