@@ -61,16 +61,16 @@ protected:
         if (access.endpoints.empty()) {
             access.endpoints = {etcd_->url()};
         }
-        const auto address = Ipv4Address::from_host(0xc0a80000U + number);
-        auto source =
-            EtcdSource::create(*loop_, {.access = access,
-                                        .prefix = "/coreos.com/network",
-                                        .node_name = fmt::format("n{}", number),
-                                        .cache_file = (files_.path() / fmt::format("cache-{}", number)).string(),
-                                        .cluster_cidrs = {Ipv4Prefix::parse("10.5.0.0/16").value()},
-                                        .lease_ttl = lease,
-                                        .own_address = [address]() -> Result<Ipv4Address> { return address; },
-                                        .vtep_mac = &vtep_mac});
+        addresses_[number] = Ipv4Address::from_host(0xc0a80000U + number);
+        auto source = EtcdSource::create(
+            *loop_, {.access = access,
+                     .prefix = "/coreos.com/network",
+                     .node_name = fmt::format("n{}", number),
+                     .cache_file = (files_.path() / fmt::format("cache-{}", number)).string(),
+                     .cluster_cidrs = {Ipv4Prefix::parse("10.5.0.0/16").value()},
+                     .lease_ttl = lease,
+                     .own_address = [this, number]() -> Result<Ipv4Address> { return addresses_.at(number); },
+                     .vtep_mac = &vtep_mac});
         auto& started = sources_[number] = std::move(source.value());
         EXPECT_TRUE(started->start().has_value());
         return *started;
@@ -124,6 +124,7 @@ protected:
     etcd::Access access_;
     std::unique_ptr<EventLoop> loop_;
     std::unique_ptr<Etcd> etcd_;
+    std::map<unsigned, Ipv4Address> addresses_;
     std::map<unsigned, std::unique_ptr<EtcdSource>> sources_;
 };
 
@@ -223,6 +224,24 @@ TEST_F(EtcdSourceTest, SubnetThatAnotherNodeHasByNow_IsReplacedByAFreeOne) {
         wait_until([&] { return own_subnet(source, 1) != subnet && knows(source, "192.168.0.9"); });
         EXPECT_THAT(etcd_->get(key_of(own_subnet(source, 1))).value, HasSubstr("192.168.0.1\""));
         EXPECT_EQ(source.objects().nodes.at("192.168.0.9").pod_cidrs.at(0), subnet);
+    });
+}
+
+TEST_F(EtcdSourceTest, NodeWhosePublicIpChanges_KeepsItsSubnet) {
+    in_test([&] {
+        serve();
+        auto& source = start(1);
+        wait_until([&] { return good(source); });
+        const auto subnet = own_subnet(source, 1);
+        const auto lease = etcd_->get(key_of(subnet)).lease;
+        addresses_[1] = Ipv4Address::parse("192.168.0.77").value();
+        source.on_change([&] { EXPECT_THAT(source.objects().nodes, SizeIs(1)) << describe(); });
+        source.reload();
+        wait_until([&] { return etcd_->get(key_of(subnet)).value.find("192.168.0.77") != std::string::npos; });
+        run_for(milliseconds(200));
+        EXPECT_EQ(own_subnet(source, 1), subnet);
+        EXPECT_EQ(etcd_->get(key_of(subnet)).lease, lease);
+        EXPECT_THAT(etcd_->keys(subnets), SizeIs(1));
     });
 }
 

@@ -96,7 +96,7 @@ TEST_F(EtcdClaimTest, RestartWithoutANetwork_RenewsTheKeyOfBeforeAndTakesNoOther
     own_key("10.5.1.0/24", 5, 9);
     EXPECT_EQ(next_in(nullptr), Claim::Step(Claim::Idle{}));
     own_key("10.5.2.0/24", 7, 10);
-    claim_->remember(subnet("10.5.2.0/24"), std::nullopt);
+    claim_->remember({.subnet = subnet("10.5.2.0/24")});
     EXPECT_EQ(next_in(nullptr), Claim::Step(Claim::KeepAlive{7}));
     EXPECT_EQ(claim_->held(), subnet("10.5.2.0/24"));
 }
@@ -125,7 +125,7 @@ TEST_F(EtcdClaimTest, SubnetThatAnotherNodeWasQuickerToTake_IsFollowedByAnother)
 }
 
 TEST_F(EtcdClaimTest, SubnetOfBefore_ComesFirstIfItIsFree) {
-    claim_->remember(subnet("10.5.3.0/24"), std::nullopt);
+    claim_->remember({.subnet = subnet("10.5.3.0/24")});
     static_cast<void>(next());
     claim_->granted({.id = 7, .ttl = hours(24)}, now_);
     EXPECT_EQ(next(), write("10.5.3.0/24", 7));
@@ -141,6 +141,29 @@ TEST_F(EtcdClaimTest, KeyWithThisNodesPublicIp_IsTakenOverWithItsLease) {
     EXPECT_EQ(claim_->held(), subnet("10.5.4.0/24"));
     claim_->kept_alive({.id = 99, .ttl = hours(24)}, now_);
     EXPECT_EQ(next(), Claim::Step(Claim::Wait{now_ + minutes(45)}));
+}
+
+TEST_F(EtcdClaimTest, KeyOfBeforeWithThePublicIpOfBefore_IsTakenOverByAChange) {
+    const auto old_ip = Ipv4Address::parse("192.168.0.77").value();
+    const auto old_mac = mac("02:50:c0:a8:00:4d");
+    claim_->remember({.subnet = subnet("10.5.3.0/24"), .public_ip = old_ip, .mac = old_mac});
+    auto& key = own_key("10.5.3.0/24", 99, 10);
+    key.public_ip = old_ip;
+    key.vtep_mac = old_mac;
+    own_key("10.5.4.0/24", 98, 9);  // that another node has given up
+    EXPECT_EQ(next(), Claim::Step(Claim::KeepAlive{99}));
+    claim_->kept_alive({.id = 99, .ttl = hours(24)}, now_);
+    EXPECT_EQ(next(), write("10.5.3.0/24", 99, 10));
+}
+
+TEST_F(EtcdClaimTest, KeyOfBeforeThatAnotherNodeHas_IsNot) {
+    const auto old_ip = Ipv4Address::parse("192.168.0.77").value();
+    claim_->remember({.subnet = subnet("10.5.3.0/24"), .public_ip = old_ip, .mac = mac("02:50:c0:a8:00:4d")});
+    auto& key = own_key("10.5.3.0/24", 99, 10);
+    key.public_ip = old_ip;
+    key.vtep_mac = mac("c6:d2:32:6f:8f:44");
+    EXPECT_FALSE(claim_->owns(key));
+    EXPECT_EQ(next(), Claim::Step(Claim::Grant{hours(24)}));
 }
 
 TEST_F(EtcdClaimTest, LeaseOfADay_IsRenewedEveryHourAndAfterFailuresSoon) {

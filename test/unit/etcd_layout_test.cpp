@@ -124,9 +124,13 @@ protected:
         }
         return texts;
     }
+    // This one is 192.168.0.1.
+    [[nodiscard]] std::map<std::string, NodeObject> nodes() const {
+        return store_.nodes([](const Subnet& subnet) { return subnet.public_ip == address("192.168.0.1"); });
+    }
     [[nodiscard]] std::string names() const {
         std::string text;
-        for (const auto& [name, node] : store_.nodes(address("192.168.0.1"))) {
+        for (const auto& [name, node] : nodes()) {
             text += fmt::format("{}={} ", name, fmt::join(node.pod_cidrs, ","));
         }
         return text;
@@ -144,8 +148,8 @@ TEST_F(EtcdStoreTest, TolerantForms_AreRead) {
     EXPECT_THAT(warnings(), IsEmpty());
     // 192.168.0.1 is this node; 192.168.0.4 has a reservation only.
     EXPECT_EQ(names(), "192.168.0.2=10.5.2.0/24 192.168.0.3=10.5.3.0/24 ");
-    const auto nodes = store_.nodes(address("192.168.0.1"));
-    EXPECT_THAT(nodes.at("192.168.0.2").annotations,
+    const auto others = nodes();
+    EXPECT_THAT(others.at("192.168.0.2").annotations,
                 ElementsAre(Pair("flannel.alpha.coreos.com/backend-data", R"({"VtepMAC":"c6:d2:32:6f:8f:44"})"),
                             Pair("flannel.alpha.coreos.com/backend-type", "vxlan"),
                             Pair("flannel.alpha.coreos.com/kube-subnet-manager", "true"),

@@ -14,11 +14,19 @@ constexpr int http_not_found = 404;
 
 }  // namespace
 
-void Claim::remember(const Ipv4Prefix& subnet, const std::optional<MacAddress>& mac) {
-    before_ = subnet;
-    if (mac && options_.mac == Options::Mac::keep) {
-        attributes_.vtep_mac = *mac;
+void Claim::remember(const Before& before) {
+    remembered_ = before;
+    before_ = before.subnet;
+    if (before.mac && options_.mac == Options::Mac::keep) {
+        attributes_.vtep_mac = *before.mac;
     }
+}
+
+// Somebody else may have the old PublicIP by now, but with another subnet.
+bool Claim::owns(const Subnet& subnet) const {
+    return subnet.public_ip == attributes_.public_ip ||
+           (remembered_ && subnet.subnet == remembered_->subnet && subnet.public_ip == remembered_->public_ip &&
+            subnet.vtep_mac && subnet.vtep_mac == remembered_->mac);
 }
 
 Claim::Step Claim::next(const View& view, Clock::time_point now) {
@@ -45,8 +53,7 @@ const Subnet* Claim::own_subnet(const View& view) const {
         return subnet.subnet == held_ ? 3 : subnet.lease == 0 ? 2 : subnet.subnet == before_ ? 1 : 0;
     };
     for (const auto& [prefix, subnet] : *view.subnets) {
-        if (subnet.public_ip == attributes_.public_ip && may_have(view, prefix) &&
-            (best == nullptr || rank(subnet) > rank(*best))) {
+        if (owns(subnet) && may_have(view, prefix) && (best == nullptr || rank(subnet) > rank(*best))) {
             best = &subnet;
         }
     }

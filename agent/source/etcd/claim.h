@@ -19,6 +19,7 @@ namespace podlane::etcd {
 //
 //   no subnet of this node's ──> grant a lease ──> create the key, if nobody else has ──> held
 //   a key with its PublicIP  ──> keep its lease alive, mend what it says ──────────────> held
+//   (or with the one it had)
 //
 // The subnet it had before comes first, then a random one. A key without a lease is a reservation: it is never given
 // one. The lease is renewed when a 24th of it is over (of a day: every hour), so that it outlives an etcd that is away
@@ -74,8 +75,14 @@ public:
     Claim(Options options, const Attributes& attributes)
         : options_(std::move(options)), retry_(options_.endpoints, options_.random), attributes_(attributes) {}
 
-    // What this node had before, from a saved state.
-    void remember(const Ipv4Prefix& subnet, const std::optional<MacAddress>& mac);
+    // What this node had before, from a saved state. A key that still says just this is its own, whatever its PublicIP
+    // is by now.
+    struct Before {
+        Ipv4Prefix subnet;
+        std::optional<Ipv4Address> public_ip = std::nullopt;
+        std::optional<MacAddress> mac = std::nullopt;
+    };
+    void remember(const Before& before);
 
     // What to do now; with Grant, Write and KeepAlive the request counts as begun.
     [[nodiscard]] Step next(const View& view, Clock::time_point now);
@@ -93,6 +100,8 @@ public:
 
     // The subnet that is this node's; nothing: none so far.
     [[nodiscard]] const std::optional<Ipv4Prefix>& held() const { return held_; }
+    // This node's, or what it left behind under the PublicIP that it had.
+    [[nodiscard]] bool owns(const Subnet& subnet) const;
     // What is published with it.
     [[nodiscard]] const Attributes& attributes() const { return attributes_; }
     // Why there is none; empty: nothing is wrong.
@@ -110,6 +119,7 @@ private:
     const Options options_;
     Retry retry_;
     Attributes attributes_;
+    std::optional<Before> remembered_;
     std::optional<Ipv4Prefix> before_;  // remembered, or held once
     std::optional<Ipv4Prefix> held_;
     std::int64_t lease_ = 0;  // that is known to live; 0: none

@@ -122,9 +122,8 @@ etcd::Claim EtcdSource::make_claim(Ipv4Address address) {
         return claim;
     }
     if (const auto subnet = Ipv4Prefix::parse(self->second.pod_cidrs.front())) {
-        const auto data = self->second.annotations.find("flannel.alpha.coreos.com/backend-data");
-        const bool published = data != self->second.annotations.end();
-        claim.remember(*subnet, published ? etcd::read_backend_data(data->second).vtep_mac : std::nullopt);
+        const auto published = etcd::read_annotations(self->second.annotations);
+        claim.remember({.subnet = *subnet, .public_ip = published.public_ip, .mac = published.vtep_mac});
     }
     return claim;
 }
@@ -192,7 +191,7 @@ void EtcdSource::look_for_losses() {
 }
 
 ClusterObjects EtcdSource::live_objects() {
-    auto nodes = follower_.store().nodes(*address_);
+    auto nodes = follower_.store().nodes([&](const auto& subnet) { return claimer_->claim().owns(subnet); });
     nodes.insert_or_assign(options_.node_name, self());
     const auto before = grace_.missing().size();
     ClusterObjects objects{.nodes = grace_.take(std::move(nodes), etcd::Grace::Clock::now()), .pods = {}};

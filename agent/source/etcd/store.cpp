@@ -6,6 +6,12 @@
 #include "agent/text/printable.h"
 
 namespace podlane::etcd {
+namespace {
+
+constexpr const char* backend_data_annotation = "flannel.alpha.coreos.com/backend-data";
+constexpr const char* public_ip_annotation = "flannel.alpha.coreos.com/public-ip";
+
+}  // namespace
 
 Store::Store(std::string prefix)
     : config_key_(prefix + "/config"),
@@ -161,11 +167,11 @@ Claim::View Store::view(const Network* network) const {
     return view;
 }
 
-std::map<std::string, NodeObject> Store::nodes(Ipv4Address own_public_ip) const {
+std::map<std::string, NodeObject> Store::nodes(const std::function<bool(const Subnet&)>& is_own) const {
     std::map<std::string, NodeObject> nodes;
     std::map<std::string, std::int64_t> newest;
     for (const auto& [prefix, subnet] : good_) {
-        if (subnet.public_ip == own_public_ip || subnet.backend_type.empty()) {
+        if (is_own(subnet) || subnet.backend_type.empty()) {
             continue;
         }
         const auto name = subnet.public_ip.to_string();
@@ -193,11 +199,21 @@ std::vector<ObjectWarning> Store::warnings() const {
 }
 
 std::map<std::string, std::string> annotations_of(const Subnet& subnet) {
-    return {{"flannel.alpha.coreos.com/kube-subnet-manager", "true"},
-            {"flannel.alpha.coreos.com/backend-type", subnet.backend_type},
-            {"flannel.alpha.coreos.com/backend-data",
-             subnet.vtep_mac ? backend_data(subnet.vni, *subnet.vtep_mac) : std::string("null")},
-            {"flannel.alpha.coreos.com/public-ip", subnet.public_ip.to_string()}};
+    return {
+        {"flannel.alpha.coreos.com/kube-subnet-manager", "true"},
+        {"flannel.alpha.coreos.com/backend-type", subnet.backend_type},
+        {backend_data_annotation, subnet.vtep_mac ? backend_data(subnet.vni, *subnet.vtep_mac) : std::string("null")},
+        {public_ip_annotation, subnet.public_ip.to_string()}};
+}
+
+Published read_annotations(const std::map<std::string, std::string>& annotations) {
+    const auto text = [&](const char* name) {
+        const auto found = annotations.find(name);
+        return found == annotations.end() ? std::string() : found->second;
+    };
+    const auto address = Ipv4Address::parse(text(public_ip_annotation));
+    return {.public_ip = address ? std::optional(*address) : std::nullopt,
+            .vtep_mac = read_backend_data(text(backend_data_annotation)).vtep_mac};
 }
 
 }  // namespace podlane::etcd

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -48,7 +49,7 @@ public:
     [[nodiscard]] const std::string& network_problem() const { return network_problem_; }
     [[nodiscard]] Claim::View view(const Network* network) const;
     // The other nodes: each PublicIP is one, by whose text it goes. flannel's annotations say what its key says.
-    [[nodiscard]] std::map<std::string, NodeObject> nodes(Ipv4Address own_public_ip) const;
+    [[nodiscard]] std::map<std::string, NodeObject> nodes(const std::function<bool(const Subnet&)>& is_own) const;
     [[nodiscard]] std::vector<ObjectWarning> warnings() const;
 
     [[nodiscard]] const std::string& config_key() const { return config_key_; }
@@ -80,5 +81,10 @@ private:
 
 // flannel's annotations of a node that is published so.
 [[nodiscard]] std::map<std::string, std::string> annotations_of(const Subnet& subnet);
+struct Published {
+    std::optional<Ipv4Address> public_ip;
+    std::optional<MacAddress> vtep_mac;
+};
+[[nodiscard]] Published read_annotations(const std::map<std::string, std::string>& annotations);
 
 }  // namespace podlane::etcd
