@@ -82,6 +82,13 @@ std::string describe(const SavedState& state) {
     return fmt::format("# node {} of {} at ", state.node_name, state.server);
 }
 
+// Of a line of that form; empty: it is none, or another node's.
+std::string server_in(std::string_view line, const std::string& node_name) {
+    const auto begin = fmt::format("# node {} of ", node_name);
+    return line.starts_with(begin) ? std::string(line.substr(begin.size(), line.find(' ', begin.size()) - begin.size()))
+                                   : std::string();
+}
+
 Result<ClusterObjects> read_list(std::string_view text, const std::string& path, const std::string& node_name,
                                  const std::string& origin) {
     auto read = read_objects(text, {.name = path, .node_name = node_name, .format = TextFormat::json});
@@ -116,6 +123,11 @@ Result<void> save_state(const std::string& path, const SavedState& state) {
 }
 
 Result<SavedState> load_state(const std::string& path, const SavedState& expected, const std::string& origin) {
+    return load_state(path, expected, origin, [&](std::string_view server) { return server == expected.server; });
+}
+
+Result<SavedState> load_state(const std::string& path, const SavedState& expected, const std::string& origin,
+                              const std::function<bool(std::string_view server)>& is_ours) {
     const auto file = read_small_file(path, largest_state);
     if (!file) {
         return std::unexpected(file.error());
@@ -126,9 +138,11 @@ Result<SavedState> load_state(const std::string& path, const SavedState& expecte
     if (file->substr(0, end_of_title) != fmt::format("{}{:08x}", title, checksum(text))) {
         return fail("{} is damaged, or no saved state: the checksum is wrong", path);
     }
-    const auto description = describe(expected);
     const auto end_of_description = text.find('\n');
-    if (!text.starts_with(description) || end_of_description == std::string_view::npos) {
+    const auto server = server_in(text.substr(0, end_of_description), expected.node_name);
+    const auto description =
+        describe({.node_name = expected.node_name, .server = server, .saved_at = "", .objects = {}});
+    if (!is_ours(server) || !text.starts_with(description) || end_of_description == std::string_view::npos) {
         return fail("{} is the state of another node or cluster: {}", path, text.substr(0, end_of_description));
     }
     auto objects = read_list(text.substr(end_of_description + 1), path, expected.node_name, origin);
@@ -137,7 +151,7 @@ Result<SavedState> load_state(const std::string& path, const SavedState& expecte
     }
     const auto saved_at = text.substr(description.size(), end_of_description - description.size());
     return SavedState{.node_name = expected.node_name,
-                      .server = expected.server,
+                      .server = server,
                       .saved_at = std::string(saved_at),
                       .objects = std::move(*objects)};
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "agent/state/objects.h"
 #include "maps/base/result.h"
@@ -24,5 +26,9 @@ struct SavedState {
 // every object.
 [[nodiscard]] Result<SavedState> load_state(const std::string& path, const SavedState& expected,
                                             const std::string& origin);
+// The same of a server that several names may stand for: `is_ours` is asked, `expected.server` is not looked at.
+[[nodiscard]] Result<SavedState> load_state(const std::string& path, const SavedState& expected,
+                                            const std::string& origin,
+                                            const std::function<bool(std::string_view server)>& is_ours);
 
 }  // namespace podlane

@@ -291,6 +291,19 @@ TEST_F(EtcdSourceTest, OutageRestartAndCompaction_LoseNothing) {
     });
 }
 
+TEST_F(EtcdSourceTest, ColdStartWithAnotherListOfMembers_BeginsWithTheSavedState) {
+    in_test([&] {
+        serve();
+        wait_until([&, &source = start(1)] { return good(source); });
+        sources_.clear();
+        etcd_->stop();
+        access_.endpoints = {"http://127.0.0.1:1", etcd_->url()};
+        auto& cold = start(1);
+        EXPECT_LT(wait_until([&] { return cold.health().in_sync; }), seconds(2));
+        EXPECT_THAT(cold.objects().nodes, SizeIs(1));
+    });
+}
+
 TEST_F(EtcdSourceTest, RevisionThatIsCompactedUnderAWatchThatIsCut_IsListedAgain) {
     in_test([&] {
         serve();

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/source/etcd/gateway.h"
 #include "agent/source/etcd/messages.h"
 #include "agent/source/etcd/store.h"
 #include "agent/text/base64.h"
@@ -219,6 +220,26 @@ TEST_F(EtcdStoreTest, ListThatIsDoubted_IsBelievedToLackThisNodesKeyAlone) {
     store_.put_own(subnet_key_value("10.5.1.0-24", by("192.168.0.1"), 2));
     store_.doubt({.position = {}, .values = {}});
     EXPECT_TRUE(store_.has_own());
+}
+
+// ---- the cluster's name
+
+TEST(EtcdDescriptionTest, ClusterWhoseMembersChanged_IsTheSameWhileOneStays) {
+    const Access three{
+        .endpoints = {"http://a:1", "http://b:1", "http://c:1"}, .ca_file = "", .cert_file = "", .key_file = ""};
+    const auto word = describe(three, "/p");
+    const auto is_same = [&](std::vector<std::string> endpoints, const std::string& prefix = "/p") {
+        return is_described_by({.endpoints = std::move(endpoints), .ca_file = "", .cert_file = "", .key_file = ""},
+                               prefix, word);
+    };
+    EXPECT_TRUE(is_same({"http://a:1", "http://b:1", "http://c:1"}));
+    EXPECT_TRUE(is_same({"http://c:1", "http://a:1"}));
+    EXPECT_TRUE(is_same({"http://d:1", "http://b:1"}));
+    EXPECT_FALSE(is_same({"http://d:1"}));
+    EXPECT_FALSE(is_same({"http://b"}));
+    EXPECT_FALSE(is_same({"http://a:1"}, "/q"));
+    EXPECT_FALSE(is_described_by(three, "/p", "https://10.96.0.1:443"));
+    EXPECT_FALSE(is_described_by(three, "/p", "etcd:/p"));
 }
 
 // ---- the gateway's JSON

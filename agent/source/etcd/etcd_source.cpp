@@ -27,11 +27,6 @@ std::string without_slashes_at_the_end(std::string prefix) {
     return prefix;
 }
 
-// One word.
-std::string describe(const etcd::Access& access, const std::string& prefix) {
-    return fmt::format("etcd:{}:{}", fmt::join(access.endpoints, ","), prefix);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<EtcdSource>> EtcdSource::create(EventLoop& loop, Options options) {
@@ -46,7 +41,7 @@ Result<std::unique_ptr<EtcdSource>> EtcdSource::create(EventLoop& loop, Options 
 EtcdSource::EtcdSource(EventLoop& loop, Options options, std::unique_ptr<HttpClient> client)
     : loop_(loop),
       options_(std::move(options)),
-      server_(describe(options_.access, options_.prefix)),
+      server_(etcd::describe(options_.access, options_.prefix)),
       client_(std::move(client)),
       gateway_(*client_, options_.access),
       follower_(loop, gateway_, {.prefix = options_.prefix, .random = random()}, [this] { take_change(); }),
@@ -80,9 +75,9 @@ void EtcdSource::read_cache() {
     if (options_.cache_file.empty()) {
         return;
     }
-    auto saved =
-        load_state(options_.cache_file,
-                   {.node_name = options_.node_name, .server = server_, .saved_at = "", .objects = {}}, origin);
+    auto saved = load_state(
+        options_.cache_file, {.node_name = options_.node_name, .server = server_, .saved_at = "", .objects = {}},
+        origin, [this](auto server) { return etcd::is_described_by(options_.access, options_.prefix, server); });
     if (saved) {
         saved_ = std::move(*saved);
         follower_.store().remember(saved_->objects.nodes);

@@ -83,7 +83,7 @@ private:
 
     EventLoop& loop_;
     const Options options_;
-    const std::string server_;  // whose a saved state must be
+    const std::string server_;  // whose a saved state is
     std::mt19937_64 random_{std::random_device()()};
     std::unique_ptr<HttpClient> client_;
     etcd::Gateway gateway_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/source/etcd/gateway.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/files.h"
@@ -25,7 +26,24 @@ Result<void> read_into(const std::string& path, std::string& text) {
     return {};
 }
 
+constexpr std::string_view kind = "etcd:";
+
 }  // namespace
+
+std::string describe(const Access& access, const std::string& prefix) {
+    return fmt::format("{}{}:{}", kind, fmt::join(access.endpoints, ","), prefix);
+}
+
+bool is_described_by(const Access& access, const std::string& prefix, std::string_view word) {
+    const auto end = ':' + prefix;
+    if (!word.starts_with(kind) || !word.ends_with(end) || word.size() < kind.size() + end.size()) {
+        return false;
+    }
+    const auto endpoints = fmt::format(",{},", word.substr(kind.size(), word.size() - kind.size() - end.size()));
+    return std::ranges::any_of(access.endpoints, [&](const std::string& endpoint) {
+        return endpoints.find(fmt::format(",{},", endpoint)) != std::string::npos;
+    });
+}
 
 Result<std::unique_ptr<HttpCall>> Gateway::post(const Request& request, HttpEvents events) {
     HttpQuery query;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/http/http_call.h"
@@ -20,6 +21,11 @@ struct Access {
     std::string cert_file;               // with its key; both or none
     std::string key_file;
 };
+
+// Names the cluster in one word: "etcd:https://10.0.0.1:2379,https://10.0.0.2:2379:/coreos.com/network".
+[[nodiscard]] std::string describe(const Access& access, const std::string& prefix);
+// A word of before names the same one: members come and go, but one of them is in both.
+[[nodiscard]] bool is_described_by(const Access& access, const std::string& prefix, std::string_view word);
 
 // etcd's JSON gateway.
 class Gateway {
