@@ -194,6 +194,36 @@ TEST_F(EtcdStoreTest, OwnPutDuringAList_Stays) {
     EXPECT_EQ(names(), "");
 }
 
+TEST_F(EtcdStoreTest, OwnPutThatIsOlderThanWhatIsKnown_DoesNotStayInTheKeysPlace) {
+    const auto by = [](const char* ip) { return fmt::format(R"({{"PublicIP":"{}","BackendType":"vxlan"}})", ip); };
+    list({subnet_key_value("10.5.1.0-24", by("192.168.0.5"), 50)});
+    store_.list_begins();
+    store_.put_own(subnet_key_value("10.5.1.0-24", by("192.168.0.4"), 40));
+    store_.replace({.position = {.cluster = 1, .revision = 100}, .values = {}});
+    EXPECT_EQ(names(), "");
+}
+
+TEST_F(EtcdStoreTest, SecondKeyOfASubnet_TakesThePlaceOfTheFirstWhenThatGoes) {
+    const auto by = [](const char* ip) { return fmt::format(R"({{"PublicIP":"{}","BackendType":"vxlan"}})", ip); };
+    list({subnet_key_value("10.5.1.0-24&fca::-64", by("192.168.0.5")),
+          subnet_key_value("10.5.1.0-24&fcb::-64", by("192.168.0.6"))});
+    EXPECT_EQ(names(), "192.168.0.5=10.5.1.0/24 ");
+    EXPECT_THAT(warnings(), ElementsAre(HasSubstr("10.5.1.0/24 is node 192.168.0.5's")));
+    // A change of the first is none of its place.
+    store_.put(subnet_key_value("10.5.1.0-24&fca::-64", by("192.168.0.7"), 101));
+    EXPECT_EQ(names(), "192.168.0.7=10.5.1.0/24 ");
+    auto removal = subnet_key_value("10.5.1.0-24&fca::-64", "", 102);
+    removal.deleted = true;
+    store_.put(removal);
+    EXPECT_EQ(names(), "192.168.0.6=10.5.1.0/24 ");
+    EXPECT_THAT(warnings(), IsEmpty());
+    // The second goes while it waits.
+    store_.put(subnet_key_value("10.5.1.0-24&fcc::-64", by("192.168.0.8"), 103));
+    list({subnet_key_value("10.5.1.0-24&fcb::-64", by("192.168.0.6"), 1)});
+    EXPECT_EQ(names(), "192.168.0.6=10.5.1.0/24 ");
+    EXPECT_THAT(warnings(), IsEmpty());
+}
+
 TEST_F(EtcdStoreTest, SavedState_IsWhatTheFirstListIsHeldAgainst) {
     NodeObject saved;
     saved.pod_cidrs = {"10.5.1.0/24", "10.5.2.0/24"};

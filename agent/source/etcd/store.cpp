@@ -39,21 +39,38 @@ void Store::replace(const RangeAnswer& list) {
             take(value);
         }
     }
+    take_waiting();
 }
 
 void Store::put_own(const KeyValue& change) {
-    put(change);
-    put_meanwhile_.insert(change.key);
+    if (put(change)) {
+        put_meanwhile_.insert(change.key);
+    }
 }
 
-void Store::put(const KeyValue& change) {
+bool Store::put(const KeyValue& change) {
     const auto known = known_.find(change.key);
     if (known != known_.end() && known->second.revision >= change.revision) {
-        return;
+        return false;
     }
     forget(change.key);
     if (!change.deleted) {
         take(change);
+    }
+    take_waiting();
+    return true;
+}
+
+void Store::lose_own(const std::string& key) {
+    forget(key);
+    take_waiting();
+}
+
+// Whose subnet has become free.
+void Store::take_waiting() {
+    for (const auto& [key, value] : std::exchange(waiting_, {})) {
+        forget(key);
+        take(value);
     }
 }
 
@@ -62,9 +79,10 @@ void Store::forget(const std::string& key) {
     if (known == known_.end()) {
         return;
     }
-    if (known->second.subnet) {
+    if (known->second.use == Known::Use::good) {
         good_.erase(*known->second.subnet);
     }
+    waiting_.erase(key);
     if (key == config_key_) {
         network_.reset();
         network_problem_ = fmt::format("there is no {}", config_key_);
@@ -75,7 +93,7 @@ void Store::forget(const std::string& key) {
 
 void Store::take(const KeyValue& value) {
     if (value.key == config_key_) {
-        known_[value.key] = {.revision = value.revision, .subnet = std::nullopt};
+        known_[value.key] = {.revision = value.revision};
         take_network(value.value);
     } else if (value.key.starts_with(subnets_)) {
         take_subnet(value);
@@ -93,7 +111,7 @@ void Store::take_network(const std::string& text) {
 }
 
 void Store::take_subnet(const KeyValue& value) {
-    auto& known = known_[value.key] = {.revision = value.revision, .subnet = std::nullopt};
+    auto& known = known_[value.key] = {.revision = value.revision};
     const auto subnet = parse_subnet_key(std::string_view(value.key).substr(subnets_.size()));
     if (!subnet) {
         warn(value.key, {.member = "key", .message = "does not end with a subnet, as in 10.5.52.0-24"});
@@ -101,16 +119,18 @@ void Store::take_subnet(const KeyValue& value) {
     }
     Subnet read{
         .subnet = *subnet, .public_ip = {}, .backend_type = "", .lease = value.lease, .revision = value.revision};
-    // Another key of the same subnet, with another IPv6 one, is somebody else's.
+    known.subnet = subnet;
+    // Another key of the same subnet, with another IPv6 one, is somebody else's: it waits until that one goes.
     if (const auto same = good_.find(*subnet); same != good_.end()) {
         warn(value.key, {.member = "key", .message = fmt::format("{} is node {}'s", *subnet, same->second.public_ip)});
+        waiting_[value.key] = value;
         return;
     }
-    known.subnet = subnet;
     if (const auto bad = read_subnet_value(value.value, read)) {
         warn(value.key, *bad);
         return;
     }
+    known.use = Known::Use::good;
     good_.insert_or_assign(*subnet, std::move(read));
 }
 
@@ -153,7 +173,7 @@ Follow::Content Store::compare(const RangeAnswer& list) const {
 
 void Store::doubt(const RangeAnswer& list) {
     if (own_ && !put_meanwhile_.contains(key_of(*own_)) && !compare(list).listed.contains(own_->to_string())) {
-        forget(key_of(*own_));
+        lose_own(key_of(*own_));
     }
 }
 

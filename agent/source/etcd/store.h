@@ -26,12 +26,12 @@ public:
     // A list is asked for, and there. A key that this node put in between stays: the watch from there tells of it.
     void list_begins() { put_meanwhile_.clear(); }
     void replace(const RangeAnswer& list);
-    // A change that a watch tells of. One that is older than what is known of the key changes nothing.
-    void put(const KeyValue& change);
+    // A change that a watch tells of. One that is older than what is known of the key is not taken.
+    bool put(const KeyValue& change);
     // One that this node made, or met: it holds before the watch tells of it.
     void put_own(const KeyValue& change);
     // This node's key, that was to be changed, is not there any more.
-    void lose_own(const std::string& key) { forget(key); }
+    void lose_own(const std::string& key);
 
     // Subnets of a saved state: only a list is held against them.
     void remember(const std::map<std::string, NodeObject>& nodes);
@@ -58,8 +58,10 @@ public:
 private:
     struct Known {
         std::int64_t revision = 0;
-        std::optional<Ipv4Prefix> subnet;  // that the key names
+        std::optional<Ipv4Prefix> subnet = std::nullopt;  // that the key names
+        enum class Use : std::uint8_t { none, good } use = Use::none;
     };
+    void take_waiting();
     [[nodiscard]] std::optional<std::string> name_of(const std::string& key) const;
     void take(const KeyValue& value);
     void forget(const std::string& key);
@@ -76,6 +78,7 @@ private:
     std::optional<Network> network_;
     std::string network_problem_;
     std::map<Ipv4Prefix, Subnet> good_;
+    std::map<std::string, KeyValue> waiting_;        // keys of subnets that are other keys' already
     std::map<std::string, ObjectWarning> warnings_;  // by key
 };
 
