@@ -294,9 +294,31 @@ TEST(EtcdMessagesTest, CompactedWatchAndErrorInTheStream_AreTold) {
     EXPECT_EQ(compacted.compact_revision, 3);
     EXPECT_EQ(compacted.position.cluster, 14841639068965178418U);
     EXPECT_EQ(parse_watch(R"({"error":{"grpc_code":1,"http_code":408,"message":"closing"}})").value().error, "closing");
+    EXPECT_EQ(parse_watch(R"({"error":{"grpc_code":14}})").value().error, "no reason given");
+    EXPECT_EQ(parse_watch(R"({"error":"context canceled","code":1})").value().error, "context canceled");
     EXPECT_FALSE(parse_watch("[]"));
     EXPECT_FALSE(parse_range(R"({"header":{}})"));
     EXPECT_FALSE(parse_range(R"({"header":{"revision":"4"},"kvs":[{"key":"?"}]})"));
+}
+
+TEST(EtcdMessagesTest, WatchInPieces_IsReadMessageByMessageAndWhatIsNotEtcdsIsSaid) {
+    WatchMessages messages;
+    std::vector<std::int64_t> revisions;
+    const auto take = [&](const WatchAnswer& answer) -> Result<void> {
+        revisions.push_back(answer.position.revision);
+        return answer.canceled ? fail("over") : Result<void>();
+    };
+    const std::string text = R"({"result":{"header":{"revision":"3"}}})"
+                             "\n"
+                             R"({"result":{"header":{"revision":"4"}}})";
+    for (const char c : text) {
+        EXPECT_TRUE(messages.feed(std::string_view(&c, 1), take));
+    }
+    EXPECT_THAT(revisions, ElementsAre(3, 4));
+    EXPECT_EQ(messages.feed(R"({"result":{"canceled":true}})", take).error().message, "over");
+    const auto html = WatchMessages().feed("<html>\n<body>502", take);
+    EXPECT_EQ(html.error().message, "not an answer of etcd's, but of a proxy's perhaps: \"<html>\"");
+    EXPECT_THAT(parse_range("<html>").error().message, HasSubstr("not an answer of etcd's"));
 }
 
 }  // namespace

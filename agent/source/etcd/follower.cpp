@@ -113,7 +113,7 @@ void Follower::take_check(const UnaryCall::Answer& answer) {
 
 void Follower::begin_watch(const Follow::Watch& watch) {
     watching_ = {};
-    watching_.splitter = std::make_unique<JsonSplitter>(JsonSplitter::Cut::documents);
+    watching_.messages = std::make_unique<WatchMessages>();
     watching_.endpoint = gateway_.endpoint(machine_.endpoint());
     auto call = gateway_.post({.endpoint = machine_.endpoint(),
                                .path = "/v3/watch",
@@ -145,7 +145,8 @@ Then Follower::take_bytes(std::string_view bytes) {
         watching_.refusal += bytes.substr(0, longest_refusal - std::min(watching_.refusal.size(), longest_refusal));
         return Then::go_on;
     }
-    const auto fed = watching_.splitter->feed(bytes, [this](std::string_view text) { return take_message(text); });
+    const auto fed =
+        watching_.messages->feed(bytes, [this](const WatchAnswer& answer) { return take_message(answer); });
     if (fed) {
         return Then::go_on;
     }
@@ -154,30 +155,26 @@ Then Follower::take_bytes(std::string_view bytes) {
 }
 
 // An error ends the watch.
-Result<void> Follower::take_message(std::string_view text) {
-    const auto answer = parse_watch(text);
-    if (!answer) {
-        return std::unexpected(answer.error());
+Result<void> Follower::take_message(const WatchAnswer& answer) {
+    if (answer.compact_revision != 0 || answer.canceled || !answer.error.empty()) {
+        watching_.compact_revision = answer.compact_revision;
+        return podlane::fail("the server ended the watch{}{}", answer.error.empty() ? "" : ": ", answer.error);
     }
-    if (answer->compact_revision != 0 || answer->canceled || !answer->error.empty()) {
-        watching_.compact_revision = answer->compact_revision;
-        return podlane::fail("the server ended the watch{}{}", answer->error.empty() ? "" : ": ", answer->error);
-    }
-    if (answer->created) {
+    if (answer.created) {
         watching_.created = true;
-        if (!machine_.watching(answer->position, Follow::Clock::now())) {
+        if (!machine_.watching(answer.position, Follow::Clock::now())) {
             watching_.end = Watching::End::told;
             return podlane::fail("the member has fallen behind, or is of another cluster");
         }
         return {};
     }
-    for (const auto& event : answer->events) {
+    for (const auto& event : answer.events) {
         store_.put(event);
     }
     // Large changes come in parts; only the header of the last one may be resumed from.
-    const auto known = answer->events.empty() ? answer->position.revision : answer->events.back().revision;
+    const auto known = answer.events.empty() ? answer.position.revision : answer.events.back().revision;
     machine_.progressed(known);
-    if (!answer->events.empty()) {
+    if (!answer.events.empty()) {
         changed_();
     }
     return {};

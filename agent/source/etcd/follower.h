@@ -11,7 +11,6 @@
 #include "agent/source/etcd/follow.h"
 #include "agent/source/etcd/gateway.h"
 #include "agent/source/etcd/store.h"
-#include "agent/source/kube/json_splitter.h"
 
 namespace podlane::etcd {
 
@@ -44,7 +43,7 @@ private:
     void take_check(const UnaryCall::Answer& answer);
     void begin_watch(const Follow::Watch& watch);
     [[nodiscard]] HttpEvents::Then take_bytes(std::string_view bytes);
-    [[nodiscard]] Result<void> take_message(std::string_view text);
+    [[nodiscard]] Result<void> take_message(const WatchAnswer& answer);
     void take_watch_end(const Result<void>& result);
     void fail(const std::string& message);
     void tell_failure(const std::string& message);
@@ -62,7 +61,7 @@ private:
 
     // What the watch that runs has told of itself.
     struct Watching {
-        std::unique_ptr<JsonSplitter> splitter;
+        std::unique_ptr<WatchMessages> messages;
         int status = 0;
         std::string refusal;
         bool created = false;

@@ -50,7 +50,7 @@ bool flag(const json& object, const char* name) {
 Result<json> parse(std::string_view bytes) {
     auto value = json::parse(bytes, nullptr, false);
     if (!value.is_object()) {
-        return fail("the answer is not a JSON object: {}", printable(bytes));
+        return fail("not an answer of etcd's: it is no JSON object: {}", printable(bytes));
     }
     return value;
 }
@@ -141,7 +141,10 @@ Result<WatchAnswer> parse_watch(std::string_view bytes) {
         return std::unexpected(answer.error());
     }
     if (answer->contains("error")) {
-        return WatchAnswer{.position = {}, .error = printable(text(member(*answer, "error"), "message")), .events = {}};
+        // An object, or what a proxy or an older gateway makes of it.
+        const auto& error = member(*answer, "error");
+        const auto said = printable(error.is_string() ? text(*answer, "error") : text(error, "message"));
+        return WatchAnswer{.position = {}, .error = said.empty() ? "no reason given" : said, .events = {}};
     }
     const auto& result = member(*answer, "result");
     WatchAnswer watch{.position = position_of(result),
@@ -159,6 +162,21 @@ Result<WatchAnswer> parse_watch(std::string_view bytes) {
         watch.events.push_back(std::move(*read));
     }
     return watch;
+}
+
+Result<void> WatchMessages::feed(std::string_view bytes, const Take& take) {
+    bool refused = false;
+    const auto fed = splitter_.feed(bytes, [&](std::string_view text) {
+        auto answer = parse_watch(text);
+        auto taken = answer ? take(*answer) : Result<void>(std::unexpected(answer.error()));
+        refused = !taken;
+        return taken;
+    });
+    if (fed || refused) {
+        return fed;
+    }
+    return fail("not an answer of etcd's, but of a proxy's perhaps: \"{}\"",
+                printable(bytes.substr(0, bytes.find('\n'))));
 }
 
 std::string grant_request(std::chrono::seconds ttl) {

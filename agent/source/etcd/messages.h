@@ -3,11 +3,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "agent/source/etcd/layout.h"
+#include "agent/source/kube/json_splitter.h"
 #include "maps/base/result.h"
 
 // Requests and answers of etcd's v3 API as its JSON gateway has them: keys and values in base 64, 64-bit numbers as
@@ -55,6 +57,16 @@ struct WatchAnswer {
 };
 [[nodiscard]] std::string watch_request(const KeyRange& range, std::int64_t start_revision);
 [[nodiscard]] Result<WatchAnswer> parse_watch(std::string_view text);
+// The body of a watch, that arrives in pieces, whatever their boundaries.
+class WatchMessages {
+public:
+    using Take = std::function<Result<void>(const WatchAnswer& answer)>;
+    // Calls `take` for every message that is complete. After an error of either nothing more may be fed.
+    [[nodiscard]] Result<void> feed(std::string_view bytes, const Take& take);
+
+private:
+    JsonSplitter splitter_{JsonSplitter::Cut::documents};
+};
 
 struct Lease {
     std::int64_t id = 0;
