@@ -266,8 +266,13 @@ TEST_F(EtcdSourceTest, OutageRestartAndCompaction_LoseNothing) {
         auto& source = start(1);
         wait_until([&] { return good(source) && knows(source, "192.168.0.9"); });
         const auto before = source.objects();
+        EXPECT_EQ(source.activity().at(0).resource, "subnets");
+        EXPECT_EQ(source.activity().at(0).lists, 1U);
+        EXPECT_EQ(source.activity().at(0).watches, 1U);
+        EXPECT_EQ(source.activity().at(0).failures, 0U);
         etcd_->stop();
         wait_until([&] { return !source.health().problem.empty(); });
+        EXPECT_GE(source.activity().at(0).failures, 2U);
         EXPECT_THAT(source.health().problem, HasSubstr("Connection refused"));
         EXPECT_EQ(source.objects(), before);
 

@@ -56,6 +56,7 @@ public:
 
     [[nodiscard]] const ClusterObjects& objects() const override { return objects_; }
     [[nodiscard]] const SourceHealth& health() const override { return health_; }
+    [[nodiscard]] std::vector<SourceActivity> activity() const override { return {follower_.activity()}; }
     void on_change(std::function<void()> callback) override { on_change_ = std::move(callback); }
     [[nodiscard]] Result<void> start() override;
     void reload() override;

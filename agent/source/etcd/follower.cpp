@@ -93,6 +93,7 @@ void Follower::take_list(const UnaryCall::Answer& answer) {
         changed_();
     } else {
         store_.replace(*list);
+        ++activity_.lists;
         in_sync_ = true;
         problem_.clear();
         changed_();
@@ -112,6 +113,7 @@ void Follower::take_check(const UnaryCall::Answer& answer) {
 }
 
 void Follower::begin_watch(const Follow::Watch& watch) {
+    ++activity_.watches;
     watching_ = {};
     watching_.messages = std::make_unique<WatchMessages>();
     watching_.endpoint = gateway_.endpoint(machine_.endpoint());
@@ -212,6 +214,7 @@ void Follower::fail(const std::string& message) {
 }
 
 void Follower::tell_failure(const std::string& message) {
+    ++activity_.failures;
     log::debug("cluster state: {}", message);
     if (!in_sync_ || machine_.failures() > tolerated_failures) {
         set_problem(message);

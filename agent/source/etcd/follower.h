@@ -11,6 +11,7 @@
 #include "agent/source/etcd/follow.h"
 #include "agent/source/etcd/gateway.h"
 #include "agent/source/etcd/store.h"
+#include "agent/source/source.h"
 
 namespace podlane::etcd {
 
@@ -33,6 +34,7 @@ public:
     [[nodiscard]] std::uint64_t upsets() const { return upsets_; }
     [[nodiscard]] Store& store() { return store_; }
     [[nodiscard]] const Store& store() const { return store_; }
+    [[nodiscard]] const SourceActivity& activity() const { return activity_; }
     // One line that names the endpoint; empty: all well.
     [[nodiscard]] const std::string& problem() const { return problem_; }
 
@@ -57,6 +59,7 @@ private:
     Store store_;
     bool in_sync_ = false;
     std::uint64_t upsets_ = 0;
+    SourceActivity activity_{.resource = "subnets"};
     std::string problem_;
 
     // What the watch that runs has told of itself.
