@@ -145,7 +145,8 @@ bool NodeAgent::refresh_cluster() {
                                   first ? recall_cluster(source_.objects(), read_pod_cidr_owners(pins_)) : cluster_,
                                   {.node_name = settings_.config.node_name,
                                    .cluster_cidrs = settings_.overlay.cluster_cidrs,
-                                   .flannel = settings_.overlay.flannel});
+                                   .flannel = settings_.overlay.flannel,
+                                   .vni = settings_.config.overlay.vni});
     for (const auto& warning : decided.warnings) {
         if (std::ranges::find(cluster_.warnings, warning) == cluster_.warnings.end()) {
             log::warning("{}: {}: {}", warning.object, warning.field, warning.message);

@@ -6,6 +6,8 @@
 //   10.244.1.x                                                                               10.244.22.8
 #include <algorithm>
 
+#include <gmock/gmock.h>
+
 #include "test/net/harness/flannel_node.h"
 #include "test/net/harness/two_nodes.h"
 
@@ -150,6 +152,24 @@ TEST_F(FlannelNeighbourTest, TtlAndEcn_AreWhatAFlannelPeerExpects) {
     const auto outward = send_one_datagram(pod_->endpoint(), flannel_->pod(), {.ttl = 64, .tos = 2});
     EXPECT_EQ(outward.ttl, 62);
     EXPECT_EQ(outward.tos, 2);
+}
+
+// VNI 7 is what this cluster has.
+TEST(FlannelVniTest, PeerOfTheConfiguredVni_IsNoReasonToWarn) {
+    Underlay underlay(1500, Ipv4Address::parse("192.168.0.254").value());
+    Node node(underlay, {.name = "n1",
+                         .internal_ip = Cluster::node_address(1),
+                         .pod_cidr = Cluster::pod_cidr(1),
+                         .flannel = true,
+                         .extra_config = "",
+                         .mode = "vxlan, vni: 7"});
+    auto peer = flannel_annotations(Cluster::node_address(2), Cluster::flannel_mac(2));
+    peer.at("flannel.alpha.coreos.com/backend-data") = R"({"VNI":7,"VtepMAC":"0e:61:06:ff:7a:02"})";
+    node.write_state(to_node_list({{"n1", Cluster::node_address(1), {Cluster::pod_cidr(1)}, {}},
+                                   {"n2", Cluster::node_address(2), {Cluster::pod_cidr(2)}, peer}}));
+    node.start_agent();
+    node.wait_ready();
+    EXPECT_THAT(node.agentctl({"status"}).out, testing::Not(testing::HasSubstr("VNI")));
 }
 
 }  // namespace
