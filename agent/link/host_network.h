@@ -118,7 +118,7 @@ struct HostNetworkInputs {
 // Pure. Routes through the overlay need `overlay`: without it there are none, and no sysctls of that device.
 [[nodiscard]] WantedHostNetwork build_host_network(const HostNetworkInputs& inputs);
 
-// The MAC of a VTEP that flannel's annotation does not give: 02:50 and the InternalIP's four bytes. Locally
+// The MAC of a VTEP that no annotation gives: 02:50 and the InternalIP's four bytes. Locally
 // administered, the same on every start, and different for every node.
 [[nodiscard]] MacAddress vtep_mac(Ipv4Address internal_ip);
 

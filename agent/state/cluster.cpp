@@ -7,6 +7,7 @@
 
 #include "agent/state/claims.h"
 #include "agent/state/flannel_annotations.h"
+#include "agent/state/podlane_annotations.h"
 #include "agent/text/printable.h"
 #include "maps/base/ipv6_text.h"
 
@@ -56,6 +57,7 @@ public:
         for (Draft& draft : drafts_) {
             read_addresses(draft);
             read_pod_cidrs(draft);
+            read_stated_mac(draft);
             read_flannel(draft);
         }
         find_standing_pod_cidrs();
@@ -88,6 +90,7 @@ private:
     void read_addresses(Draft& draft);
     void read_pod_cidrs(Draft& draft);
     std::optional<Ipv4Prefix> read_pod_cidr(Draft& draft, std::string_view text);
+    static void read_stated_mac(Draft& draft);
     void read_flannel(Draft& draft);
 
     void find_standing_pod_cidrs();
@@ -166,6 +169,17 @@ std::optional<Ipv4Prefix> Decision::read_pod_cidr(Draft& draft, std::string_view
         return std::nullopt;
     }
     return *prefix;
+}
+
+void Decision::read_stated_mac(Draft& draft) {
+    if (draft.left_out) {
+        return;
+    }
+    auto stated = read_stated_vtep(draft.object->annotations, draft.node.internal_ip);
+    if (!stated.problem.empty()) {
+        warn(draft, fmt::format("metadata.annotations[{}]", vtep_mac_annotation), std::move(stated.problem));
+    }
+    draft.node.stated_mac = stated.mac;
 }
 
 void Decision::read_flannel(Draft& draft) {

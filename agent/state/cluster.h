@@ -18,9 +18,10 @@ struct Node {
     Ipv4Address internal_ip;  // the first IPv4 InternalIP
     // Where encapsulated packets go to and come from: the InternalIP, or what a flannel node published (see below).
     Ipv4Address vtep;
-    std::vector<Ipv4Address> other_ips;     // further IPv4 InternalIPs: the node's, but never a VTEP
-    std::vector<Ipv4Prefix> pod_cidrs;      // IPv4, sorted; may be empty (no podCIDR yet)
-    std::optional<MacAddress> flannel_mac;  // VtepMAC of flannel's annotation, backend vxlan
+    std::vector<Ipv4Address> other_ips;         // further IPv4 InternalIPs: the node's, but never a VTEP
+    std::vector<Ipv4Prefix> pod_cidrs;          // IPv4, sorted; may be empty (no podCIDR yet)
+    std::optional<MacAddress> flannel_mac;      // VtepMAC of flannel's annotation, backend vxlan
+    std::optional<MacAddress> stated_mac = {};  // of podlane's own annotation
     bool self = false;
 
     bool operator==(const Node&) const = default;
@@ -55,6 +56,7 @@ struct ClusterRules {
 //   out; the node keeps its others. IPv6 ones are passed over. A node without a podCIDR stays in (its address
 //   matters) with a warning.
 // - A node with a deletionTimestamp stays until it is gone: its pods still run.
+// - The MAC of podlane's own annotation counts unless it was said of another address than the InternalIP.
 // - flannel, where flannel's peers would take the node (kube-subnet-manager "true") and its backend is vxlan: the MAC
 //   is that of backend-data. A flannel node encapsulates with the address it published, so the VTEP is
 //   public-ip-overwrite, or else public-ip; a bad one, or one that another node has, falls back to the InternalIP.

@@ -175,7 +175,10 @@ Ipv4Address overlay_address(const OverlaySettings& settings, const Node& node) {
 }
 
 MacAddress node_vtep_mac(const OverlaySettings& settings, const Node& node) {
-    return settings.flannel && node.flannel_mac ? *node.flannel_mac : vtep_mac(node.internal_ip);
+    if (settings.flannel && node.flannel_mac) {
+        return *node.flannel_mac;
+    }
+    return node.stated_mac.value_or(vtep_mac(node.internal_ip));
 }
 
 // The longest prefix decides: what lies within the pod network is the pod network's, whoever names it again.

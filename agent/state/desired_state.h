@@ -101,7 +101,8 @@ inline constexpr std::uint32_t vxlan_overhead = 50;
 [[nodiscard]] std::uint32_t pod_mtu(const OverlaySettings& settings, std::uint32_t underlay_mtu);
 // The address of the overlay device: the InternalIP, or beside flannel the first podCIDR's `.0`.
 [[nodiscard]] Ipv4Address overlay_address(const OverlaySettings& settings, const Node& node);
-// The MAC of a node's VTEP: flannel's where it is published and wanted, otherwise derived from the InternalIP.
+// The MAC of a node's VTEP, this one's as well: flannel's where it is published and wanted, otherwise what podlane's
+// annotation states, otherwise derived from the InternalIP.
 [[nodiscard]] MacAddress node_vtep_mac(const OverlaySettings& settings, const Node& node);
 // Of the programs, when they translate; all zero when they do not.
 [[nodiscard]] nat_config desired_nat(const SnatSettings& settings);

@@ -8,8 +8,6 @@
 namespace podlane {
 namespace {
 
-using Annotations = std::map<std::string, std::string>;
-
 // Made once: five thousand nodes are asked for each.
 const std::string kube_subnet_manager = "flannel.alpha.coreos.com/kube-subnet-manager";
 const std::string backend_type = "flannel.alpha.coreos.com/backend-type";
@@ -63,6 +61,8 @@ void read_public_ip(const Annotations& annotations, FlannelAnnotations& result) 
     result.public_ip = *address;
 }
 
+constexpr std::string_view vxlan = "vxlan";
+
 }  // namespace
 
 FlannelAnnotations read_flannel_annotations(const Annotations& annotations, std::uint32_t vni) {
@@ -71,7 +71,7 @@ FlannelAnnotations read_flannel_annotations(const Annotations& annotations, std:
         return result;
     }
     const auto backend = value_of(annotations, backend_type);
-    if (backend != "vxlan") {
+    if (backend != vxlan) {
         result.problems.push_back(
             {backend_type, fmt::format("\"{}\" is not vxlan: the node takes no VXLAN", printable(backend))});
         return result;
@@ -79,6 +79,20 @@ FlannelAnnotations read_flannel_annotations(const Annotations& annotations, std:
     read_backend_data(value_of(annotations, backend_data), vni, result);
     read_public_ip(annotations, result);
     return result;
+}
+
+std::string flannel_backend_data(std::optional<std::uint32_t> vni, const MacAddress& vtep_mac) {
+    return vni ? fmt::format(R"({{"VNI":{},"VtepMAC":"{}"}})", *vni, vtep_mac)
+               : fmt::format(R"({{"VtepMAC":"{}"}})", vtep_mac);
+}
+
+Annotations make_flannel_annotations(const FlannelVtep& vtep, const Annotations& present) {
+    const auto overwrite = Ipv4Address::parse(value_of(present, public_ip_overwrite));
+    const auto address = overwrite && overwrite->is_unicast() ? *overwrite : vtep.address;
+    return {{kube_subnet_manager, "true"},
+            {backend_type, std::string(vxlan)},
+            {backend_data, flannel_backend_data(vtep.vni, vtep.mac)},
+            {public_ip, address.to_string()}};
 }
 
 }  // namespace podlane

@@ -8,14 +8,17 @@
 
 namespace podlane {
 
+// Of a Node or Pod: values by key.
+using Annotations = std::map<std::string, std::string>;
+
 // What podlane reads of a core/v1 Node, as written: nothing here is parsed or judged yet.
 struct NodeObject {
     std::string name;
-    std::map<std::string, std::string> annotations;  // only those that podlane reads: see is_relevant_annotation
-    std::vector<std::string> pod_cidrs;              // spec.podCIDRs, or spec.podCIDR where that is absent
-    std::vector<std::string> internal_ips;           // status.addresses[type=InternalIP], in order
-    bool deleting = false;                           // metadata.deletionTimestamp is set
-    std::string origin;                              // where it was read, for messages: "cluster.yaml:12"
+    Annotations annotations;                // only those that podlane reads: see is_relevant_annotation
+    std::vector<std::string> pod_cidrs;     // spec.podCIDRs, or spec.podCIDR where that is absent
+    std::vector<std::string> internal_ips;  // status.addresses[type=InternalIP], in order
+    bool deleting = false;                  // metadata.deletionTimestamp is set
+    std::string origin;                     // where it was read, for messages: "cluster.yaml:12"
 
     bool operator==(const NodeObject&) const = default;
 };
@@ -25,7 +28,7 @@ struct PodObject {
     std::string name_space;
     std::string name;
     std::string uid;
-    std::map<std::string, std::string> annotations;
+    Annotations annotations;
     std::string node_name;
     bool host_network = false;
     std::string phase;

@@ -204,6 +204,20 @@ TEST_F(DesiredStateTest, WithoutFlannel_PublishedMacsAreIgnored) {
     EXPECT_EQ(overlay_address(settings_, cluster_.nodes.at("n1")), address("192.168.0.1"));
 }
 
+TEST_F(DesiredStateTest, StatedMac_GoesBeforeTheDerivedOneAndBehindFlannels) {
+    const MacAddress stated({0x0e, 9, 9, 9, 9, 9});
+    const MacAddress of_flannel({0x0e, 1, 2, 3, 4, 5});
+    for (const auto* name : {"n1", "n2"}) {
+        cluster_.nodes.at(name).stated_mac = stated;
+    }
+    EXPECT_TRUE(std::ranges::equal(route("10.244.2.0/24").vtep_mac, stated.bytes()));
+    EXPECT_EQ(desired_host_network(settings_, inputs()).overlay->mac, stated);
+    settings_.flannel = true;
+    EXPECT_TRUE(std::ranges::equal(route("10.244.2.0/24").vtep_mac, stated.bytes()));
+    cluster_.nodes.at("n2").flannel_mac = of_flannel;
+    EXPECT_TRUE(std::ranges::equal(route("10.244.2.0/24").vtep_mac, of_flannel.bytes()));
+}
+
 TEST_F(DesiredStateTest, LocalPod_IsFoundByItsAddressAndRoutedByTheHost) {
     pods_.push_back({.ip = address("10.244.1.5"),
                      .gateway = address("10.244.1.1"),

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "agent/state/flannel_annotations.h"
 #include "agent/text/printable.h"
 
 namespace podlane::etcd {
@@ -187,16 +188,11 @@ bool Attributes::are_those_of(const Subnet& subnet) const {
 
 std::string subnet_value(const Attributes& attributes) {
     return fmt::format(R"({{"PublicIP":"{}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{}}})",
-                       attributes.public_ip, backend_data(attributes.vni, attributes.vtep_mac));
+                       attributes.public_ip, flannel_backend_data(attributes.vni, attributes.vtep_mac));
 }
 
 BackendData read_backend_data(std::string_view text) {
     return backend_data_of(json::parse(text, nullptr, false));
-}
-
-std::string backend_data(std::optional<std::uint32_t> vni, const MacAddress& vtep_mac) {
-    return vni ? fmt::format(R"({{"VNI":{},"VtepMAC":"{}"}})", *vni, vtep_mac)
-               : fmt::format(R"({{"VtepMAC":"{}"}})", vtep_mac);
 }
 
 std::optional<Ipv4Prefix> choose_subnet(const Network& network, std::vector<Ipv4Prefix> taken, const Random& random) {

@@ -75,7 +75,6 @@ struct BackendData {
     std::optional<MacAddress> vtep_mac = std::nullopt;
 };
 [[nodiscard]] BackendData read_backend_data(std::string_view text);
-[[nodiscard]] std::string backend_data(std::optional<std::uint32_t> vni, const MacAddress& vtep_mac);
 
 // [0, 1)
 using Random = std::function<double()>;

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "agent/state/flannel_annotations.h"
 #include "agent/text/printable.h"
 
 namespace podlane::etcd {
@@ -219,11 +220,11 @@ std::vector<ObjectWarning> Store::warnings() const {
 }
 
 std::map<std::string, std::string> annotations_of(const Subnet& subnet) {
-    return {
-        {"flannel.alpha.coreos.com/kube-subnet-manager", "true"},
-        {"flannel.alpha.coreos.com/backend-type", subnet.backend_type},
-        {backend_data_annotation, subnet.vtep_mac ? backend_data(subnet.vni, *subnet.vtep_mac) : std::string("null")},
-        {public_ip_annotation, subnet.public_ip.to_string()}};
+    return {{"flannel.alpha.coreos.com/kube-subnet-manager", "true"},
+            {"flannel.alpha.coreos.com/backend-type", subnet.backend_type},
+            {backend_data_annotation,
+             subnet.vtep_mac ? flannel_backend_data(subnet.vni, *subnet.vtep_mac) : std::string("null")},
+            {public_ip_annotation, subnet.public_ip.to_string()}};
 }
 
 Published read_annotations(const std::map<std::string, std::string>& annotations) {
