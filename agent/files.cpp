@@ -29,6 +29,28 @@ Result<void> write_all(int fd, std::string_view text, const std::string& name) {
     return {};
 }
 
+Result<void> replace_file(const std::filesystem::path& path, std::string_view text, mode_t mode) {
+    const std::string temporary = path.string() + ".tmp";
+    const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+    if (!file.valid()) {
+        return fail_errno(errno, "create {}", temporary);
+    }
+    // The file may be left over, from whomever.
+    if (fchmod(file.get(), mode) != 0) {
+        return fail_errno(errno, "set the mode of {}", temporary);
+    }
+    if (auto written = write_all(file.get(), text, temporary); !written) {
+        unlink(temporary.c_str());
+        return written;
+    }
+    if (rename(temporary.c_str(), path.c_str()) != 0) {
+        const int error = errno;
+        unlink(temporary.c_str());
+        return fail_errno(error, "rename {} to {}", temporary, path.string());
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<void> make_private_directory(const std::filesystem::path& path) {
@@ -44,25 +66,11 @@ Result<void> make_private_directory(const std::filesystem::path& path) {
 }
 
 Result<void> write_private_file(const std::filesystem::path& path, std::string_view text) {
-    const std::string temporary = path.string() + ".tmp";
-    const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
-    if (!file.valid()) {
-        return fail_errno(errno, "create {}", temporary);
-    }
-    // The file may be left over, from whomever.
-    if (fchmod(file.get(), S_IRUSR | S_IWUSR) != 0) {
-        return fail_errno(errno, "set the mode of {}", temporary);
-    }
-    if (auto written = write_all(file.get(), text, temporary); !written) {
-        unlink(temporary.c_str());
-        return written;
-    }
-    if (rename(temporary.c_str(), path.c_str()) != 0) {
-        const int error = errno;
-        unlink(temporary.c_str());
-        return fail_errno(error, "rename {} to {}", temporary, path.string());
-    }
-    return {};
+    return replace_file(path, text, S_IRUSR | S_IWUSR);
+}
+
+Result<void> write_public_file(const std::filesystem::path& path, std::string_view text) {
+    return replace_file(path, text, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
 }
 
 Result<std::string> read_small_file(const std::string& path, std::size_t most) {

@@ -15,6 +15,8 @@ namespace podlane {
 
 // Replaces the file in one step (temporary file, fsync, rename), mode 0600: a reader sees the old text or the new.
 [[nodiscard]] Result<void> write_private_file(const std::filesystem::path& path, std::string_view text);
+// The same for one that everybody may read: mode 0644, whatever the umask.
+[[nodiscard]] Result<void> write_public_file(const std::filesystem::path& path, std::string_view text);
 
 // The whole of a regular file; a FIFO is not waited for. An error: it is not there (ENOENT, ENOTDIR), cannot be read,
 // or is larger than `most` bytes.

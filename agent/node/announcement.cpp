@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node/announcement.h"
 
-#include <cerrno>
 #include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "agent/files.h"
-#include "agent/log.h"
+#include "agent/node/subnet_env.h"
 
 namespace podlane {
 namespace {
@@ -19,16 +17,16 @@ using Json = nlohmann::ordered_json;
 constexpr auto look_period = std::chrono::milliseconds(500);
 constexpr std::string_view default_run_dir = "/run/podlane";  // the plugin's
 
-Result<std::string> wanted_text(const CniFileConfig& cni, const std::string& run_dir) {
-    if (cni.template_file.empty()) {
+Result<std::string> wanted_text(const std::string& template_file, const std::string& run_dir) {
+    if (template_file.empty()) {
         return default_cni_configuration(run_dir);
     }
-    auto text = read_small_file(cni.template_file);
+    auto text = read_small_file(template_file);
     if (!text) {
         return text;
     }
     if (const auto good = check_cni_configuration(*text); !good) {
-        return fail("{}: {}", cni.template_file, good.error().message);
+        return fail("{}: {}", template_file, good.error().message);
     }
     return text;
 }
@@ -57,9 +55,17 @@ Result<void> check_cni_configuration(const std::string& text) {
     return {};
 }
 
-Result<std::unique_ptr<Announcement>> Announcement::start(EventLoop& loop, const NodeAgent& agent, CniFileConfig cni,
-                                                          std::function<void()> up) {
-    std::unique_ptr<Announcement> announcement(new Announcement(agent, std::move(cni), std::move(up)));
+Announcement::Announcement(const NodeAgent& agent, const CniFileConfig& cni, std::function<void()> ready)
+    : agent_(agent),
+      ready_(std::move(ready)),
+      subnet_("subnet.env", (std::filesystem::path(agent.settings().config.run_dir) / "subnet.env").string(),
+              Readers::everybody),
+      cni_template_(cni.template_file),
+      cni_("cni.configFile", cni.config_file, Readers::root) {}
+
+Result<std::unique_ptr<Announcement>> Announcement::start(EventLoop& loop, const NodeAgent& agent,
+                                                          const CniFileConfig& cni, std::function<void()> ready) {
+    std::unique_ptr<Announcement> announcement(new Announcement(agent, cni, std::move(ready)));
     auto timer = loop.every(look_period, [self = announcement.get()] { self->look(); });
     if (!timer) {
         return std::unexpected(timer.error());
@@ -72,40 +78,15 @@ void Announcement::look() {
     if (agent_.not_ready()) {
         return;
     }
-    if (up_) {
-        std::exchange(up_, nullptr)();
+    const auto& config = agent_.settings().config;
+    subnet_.keep(
+        subnet_env(config.cluster_cidrs.front(), agent_.cluster().self()->pod_cidrs.front(), agent_.pod_mtu()));
+    if (ready_) {
+        ready_();
     }
-    if (cni_.config_file.empty()) {
-        return;
+    if (!cni_.path().empty()) {
+        cni_.keep(wanted_text(cni_template_, config.run_dir));
     }
-    const auto written = write_cni_file();
-    auto problem = written ? std::string() : written.error().message;
-    if (!problem.empty() && problem != problem_) {
-        log::warning("cni.configFile: {}; it is tried again", problem);
-    }
-    problem_ = std::move(problem);
-}
-
-Result<void> Announcement::write_cni_file() {
-    const auto wanted = wanted_text(cni_, agent_.settings().config.run_dir);
-    if (!wanted) {
-        return std::unexpected(wanted.error());
-    }
-    const auto present = read_small_file(cni_.config_file);
-    if (present && *present == *wanted) {
-        written_ = true;
-        return {};
-    }
-    std::error_code error;
-    std::filesystem::create_directories(std::filesystem::path(cni_.config_file).parent_path(), error);
-    if (error) {
-        return fail_errno(error.value(), "create the directory of {}", cni_.config_file);
-    }
-    if (auto done = write_private_file(cni_.config_file, *wanted); !done) {
-        return done;
-    }
-    log::info("{} {}", cni_.config_file, std::exchange(written_, true) ? "written again" : "written: pods can come");
-    return {};
 }
 
 }  // namespace podlane

@@ -7,30 +7,30 @@
 
 #include "agent/config/config.h"
 #include "agent/event_loop.h"
+#include "agent/node/kept_file.h"
 #include "agent/node/node_agent.h"
 
 namespace podlane {
 
-// What is told to others when pods can be added, and not before: the container runtime, by the CNI configuration in
-// its folder, and whoever else wants to know. Nothing is taken back when the agent ends.
+// What is told to others when pods can be added, and not before: flannel's CNI plugin and whoever else reads
+// <runDir>/subnet.env, the cluster, and last the container runtime, by the CNI configuration in its folder. Looked at
+// twice a second. Nothing is taken back when the agent ends.
 class Announcement {
 public:
-    // `up` is called once. The others must outlive it.
+    // `ready` is called at each look for as long as pods can be added. The others must outlive it.
     [[nodiscard]] static Result<std::unique_ptr<Announcement>> start(EventLoop& loop, const NodeAgent& agent,
-                                                                     CniFileConfig cni, std::function<void()> up);
+                                                                     const CniFileConfig& cni,
+                                                                     std::function<void()> ready);
 
 private:
-    Announcement(const NodeAgent& agent, CniFileConfig cni, std::function<void()> up)
-        : agent_(agent), cni_(std::move(cni)), up_(std::move(up)) {}
+    Announcement(const NodeAgent& agent, const CniFileConfig& cni, std::function<void()> ready);
     void look();
-    // Also follows the template, and puts back what somebody removed.
-    [[nodiscard]] Result<void> write_cni_file();
 
     const NodeAgent& agent_;
-    CniFileConfig cni_;
-    std::function<void()> up_;
-    bool written_ = false;
-    std::string problem_;
+    std::function<void()> ready_;
+    KeptFile subnet_;
+    std::string cni_template_;
+    KeptFile cni_;
     EventLoop::Watch timer_;
 };
 
