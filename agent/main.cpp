@@ -20,6 +20,7 @@
 #include "agent/node/monitoring.h"
 #include "agent/node/node_agent.h"
 #include "agent/node/own_address.h"
+#include "agent/node/publication.h"
 #include "agent/node/reload.h"
 #include "agent/node/requirements.h"
 #include "agent/node/signals.h"
@@ -27,7 +28,7 @@
 #include "agent/source/etcd/etcd_source.h"
 #include "agent/source/file_source.h"
 #include "agent/source/kube/kubernetes_source.h"
-#include "agent/source/kube/node_condition.h"
+#include "agent/source/kube/node_status.h"
 
 namespace podlane {
 namespace {
@@ -124,8 +125,8 @@ Result<std::unique_ptr<Source>> make_source(EventLoop& loop, const Config& confi
 
 // Who is told of the node, besides agentctl and the plugin.
 struct Outside {
-    std::unique_ptr<Monitoring> monitoring;    // null: turned off
-    std::unique_ptr<NodeCondition> condition;  // null: there is no API server
+    std::unique_ptr<Monitoring> monitoring;  // null: turned off
+    std::unique_ptr<NodeStatus> status;      // null: there is no API server
     std::unique_ptr<Announcement> announcement;
 };
 
@@ -139,15 +140,16 @@ Result<Outside> tell_outside(EventLoop& loop, const NodeAgent& agent, const Conf
         outside.monitoring = std::move(*monitoring);
     }
     if (config.state.source == StateSource::kubernetes) {
-        auto condition = NodeCondition::create(loop, {.access = access_of(config), .node_name = config.node_name});
-        if (!condition) {
-            return std::unexpected(condition.error());
+        auto status = NodeStatus::create(loop, {.access = access_of(config), .node_name = config.node_name});
+        if (!status) {
+            return std::unexpected(status.error());
         }
-        outside.condition = std::move(*condition);
+        outside.status = std::move(*status);
     }
-    auto announcement = Announcement::start(loop, agent, config.cni, [condition = outside.condition.get()] {
-        if (condition != nullptr) {
-            condition->network_is_up();
+    auto announcement = Announcement::start(loop, agent, config.cni, [&agent, status = outside.status.get()] {
+        const auto wanted = wanted_annotations(agent);
+        if (status != nullptr && !wanted.empty()) {
+            status->publish(wanted, present_annotations(agent));
         }
     });
     if (!announcement) {

@@ -94,6 +94,8 @@ public:
     // Nothing: pods are not translated, or the programs are not there yet.
     [[nodiscard]] std::optional<NatUse> nat_use() const;
     [[nodiscard]] std::uint32_t pod_mtu() const { return pod_mtu_; }
+    // Which the overlay device had at the end of the last pass; nothing: there is no such device.
+    [[nodiscard]] const std::optional<MacAddress>& overlay_mac() const { return overlay_mac_; }
     [[nodiscard]] const KernelFeatures& features() const { return features_; }
     // Everything podlane owns outside the maps: wanted against actual.
     [[nodiscard]] Result<std::vector<LinkItem>> inspect_links();
@@ -186,6 +188,7 @@ private:
     Cluster cluster_;
     netlink::Link underlay_;
     std::uint32_t overlay_ifindex_ = 0;
+    std::optional<MacAddress> overlay_mac_;
     std::uint32_t pod_mtu_ = 0;
     NodeAddresses addresses_;
     Uplinks uplinks_;

@@ -268,6 +268,8 @@ bool NodeAgent::apply_host_network() {
     shim_errors_ = report->shim_errors;
     std::ranges::copy(report->returned, std::back_inserter(returned_));
     overlay_ifindex_ = report->overlay_ifindex;
+    const auto overlay = netlink::find_link(socket_, settings_.overlay.device);
+    overlay_mac_ = overlay && *overlay ? (*overlay)->mac : std::nullopt;
     if (!report->errors.empty()) {
         health_.degraded("overlay", summary(report->errors), "compare `agentctl link list`");
     } else {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "agent/source/kube/node_condition.h"
+#include "agent/source/kube/node_status.h"
 #include "agent/source/kube/request.h"
 
 namespace podlane {
@@ -41,8 +41,8 @@ TEST(CniFileTest, Keys_AreReadAndOffByDefault) {
     EXPECT_FALSE(parse_config("cni: {confDir: /etc}", "x", host).has_value());
 }
 
-TEST(NetworkConditionTest, Condition_IsFoundWhereverItStands) {
-    const auto condition = read_network_condition(
+TEST(NodeStatusTest, Condition_IsFoundWhereverItStands) {
+    const auto condition = read_node_status(
         R"({"items":[{"status":{"conditions":[{"type":"Ready","status":"True"},)"
         R"({"type":"NetworkUnavailable","status":"True","reason":"NoRouteCreated","lastHeartbeatTime":null}]}}]})");
     ASSERT_TRUE(condition.has_value());
@@ -50,19 +50,36 @@ TEST(NetworkConditionTest, Condition_IsFoundWhereverItStands) {
     EXPECT_EQ(condition->reason, "NoRouteCreated");
 }
 
-TEST(NetworkConditionTest, NodeWithoutOne_IsKnownToHaveNone) {
+TEST(NodeStatusTest, NodeWithoutOne_IsKnownToHaveNone) {
     for (const auto* node : {R"({})", R"({"status":{}})", R"({"status":{"conditions":[]}})",
                              R"({"status":{"conditions":[7,{"type":7},{"type":"Ready","status":"True"}]}})"}) {
-        const auto condition = read_network_condition(fmt::format(R"({{"items":[{}]}})", node));
+        const auto condition = read_node_status(fmt::format(R"({{"items":[{}]}})", node));
         ASSERT_TRUE(condition.has_value()) << node;
         EXPECT_EQ(condition->status, "") << node;
     }
 }
 
-TEST(NetworkConditionTest, WhatIsNoListOfTheNode_SaysNothing) {
+TEST(NodeStatusTest, WhatIsNoListOfTheNode_SaysNothing) {
     for (const auto* text : {"", "null", "[]", "{", R"({"items":[]})", R"({"items":{}})", R"({"items":[3]})"}) {
-        EXPECT_FALSE(read_network_condition(text).has_value()) << text;
+        EXPECT_FALSE(read_node_status(text).has_value()) << text;
     }
+}
+
+TEST(NodeStatusTest, Annotations_AreThoseThatAreText) {
+    const auto node = read_node_status(R"({"items":[{"metadata":{"annotations":{"a":"1","b":7,"c":""}}}]})");
+    ASSERT_TRUE(node.has_value());
+    EXPECT_EQ(node->annotations, (Annotations{{"a", "1"}, {"c", ""}}));
+    for (const auto* text : {R"({"items":[{}]})", R"({"items":[{"metadata":{}}]})",
+                             R"({"items":[{"metadata":{"annotations":null}}]})", R"({"items":[{"metadata":[]}]})"}) {
+        const auto other = read_node_status(text);
+        ASSERT_TRUE(other.has_value()) << text;
+        EXPECT_TRUE(other->annotations.empty()) << text;
+    }
+}
+
+TEST(NodeStatusTest, DifferingAnnotations_AreTheMissingAndTheOthers) {
+    EXPECT_EQ(differing_annotations({{"a", "1"}, {"b", "2"}, {"c", "3"}}, {{"a", "1"}, {"b", "x"}, {"d", "4"}}),
+              (Annotations{{"b", "x"}, {"c", ""}}));
 }
 
 TEST(KubeRequestTest, QueryParts_AreEncoded) {

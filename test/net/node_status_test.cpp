@@ -2,9 +2,9 @@
 // What is told to the cluster and to the container runtime once pods can be added. In the first tests:
 //
 //   +--- namespace -----------------------------------+
-//   |  NodeCondition --- 127.0.0.1 --- ReplayServer   |
+//   |  NodeStatus --- 127.0.0.1 --- ReplayServer      |
 //   +-------------------------------------------------+
-#include "agent/source/kube/node_condition.h"
+#include "agent/source/kube/node_status.h"
 
 #include <filesystem>
 
@@ -16,20 +16,22 @@ namespace {
 
 using testing::HasSubstr;
 
-class NodeConditionTest : public KubeApiScene {
+class NodeStatusTest : public KubeApiScene {
 protected:
     Answer answer(const std::string& request) override {
         if (request.starts_with("PATCH ")) {
             const std::scoped_lock lock(mutex_);
             patches_.push_back(request);
+            patched_at_.push_back(std::chrono::steady_clock::now());
         }
         return KubeApiScene::answer(request);
     }
     void begin() {
-        condition_ = NodeCondition::create(*loop_, {.access = {.kubeconfig = path("kubeconfig")},
-                                                    .node_name = "n1",
-                                                    .period = std::chrono::milliseconds(200)})
-                         .value();
+        status_ =
+            NodeStatus::create(
+                *loop_,
+                {.access = {.kubeconfig = path("kubeconfig")}, .node_name = "n1", .period = period_, .pace = pace_})
+                .value();
     }
     // Of what is asked for a node named n1.
     void has(const std::string& conditions) {
@@ -57,29 +59,46 @@ protected:
             serve();
             begin();
             function();
-            condition_.reset();
+            status_.reset();
         });
     }
 
-    std::unique_ptr<NodeCondition> condition_;
+    // What the patches say, without what they are wrapped in.
+    [[nodiscard]] std::vector<std::string> bodies() {
+        std::vector<std::string> result;
+        for (const auto& patch : patches()) {
+            result.push_back(patch.substr(patch.find("\r\n\r\n") + 4));
+        }
+        return result;
+    }
+    // Of a node that has the condition: its annotations.
+    void is_annotated(const nlohmann::json& annotations) {
+        const nlohmann::json node = {
+            {"metadata", {{"name", "n1"}, {"annotations", annotations}}},
+            {"status", {{"conditions", nlohmann::json::array({nlohmann::json::parse(ours)})}}}};
+        script_.add("list condition", ApiScript::json(nlohmann::json{{"items", {node}}}.dump()));
+    }
 
-private:
+    static constexpr const char* ours = R"({"type":"NetworkUnavailable","status":"False","reason":"PodlaneIsUp"})";
+    std::chrono::milliseconds period_{200};
+    std::chrono::milliseconds pace_{1};
+    std::unique_ptr<NodeStatus> status_;
     std::mutex mutex_;
     std::vector<std::string> patches_;
+    std::vector<std::chrono::steady_clock::time_point> patched_at_;
 };
 
-constexpr const char* ours = R"({"type":"NetworkUnavailable","status":"False","reason":"PodlaneIsUp"})";
 constexpr const char* of_flannel = R"({"type":"NetworkUnavailable","status":"False","reason":"FlannelIsUp"})";
 constexpr const char* of_cloud = R"({"type":"NetworkUnavailable","status":"True","reason":"NoRouteCreated"})";
 constexpr const char* forbidden = R"({"kind":"Status","code":403,"message":"nodes \"n1\" is forbidden: no"})";
 
-TEST_F(NodeConditionTest, NetworkThatIsUp_IsWrittenByAStrategicMergePatch) {
+TEST_F(NodeStatusTest, NetworkThatIsUp_IsWrittenByAStrategicMergePatch) {
     in_scene([&] {
         run_for(std::chrono::milliseconds(300));
         EXPECT_EQ(requests().size(), 0U) << "not before it is up";
         has(of_cloud);
         script_.add("patch condition", ApiScript::json("{}"));
-        condition_->network_is_up();
+        status_->publish({}, {});
         runs_until([&] { return requests("metadata.name").size() >= 3; });
         ASSERT_EQ(patches().size(), 1U) << "it stays as it should be";
         const auto patch = patches()[0];
@@ -97,16 +116,16 @@ TEST_F(NodeConditionTest, NetworkThatIsUp_IsWrittenByAStrategicMergePatch) {
     });
 }
 
-TEST_F(NodeConditionTest, ConditionThatStandsAlready_IsNotWritten) {
+TEST_F(NodeStatusTest, ConditionThatStandsAlready_IsNotWritten) {
     in_scene([&] {
         has(ours);
-        condition_->network_is_up();
+        status_->publish({}, {});
         runs_until([&] { return requests("metadata.name").size() >= 3; });
         EXPECT_EQ(patches().size(), 0U);
     });
 }
 
-TEST_F(NodeConditionTest, ChangedCondition_IsWrittenAgainButNobodyIsFoughtOverTheReason) {
+TEST_F(NodeStatusTest, ChangedCondition_IsWrittenAgainButNobodyIsFoughtOverTheReason) {
     in_scene([&] {
         has(of_flannel);  // taken over once
         has(of_flannel);  // then left alone
@@ -114,7 +133,7 @@ TEST_F(NodeConditionTest, ChangedCondition_IsWrittenAgainButNobodyIsFoughtOverTh
         for (int i = 0; i < 2; ++i) {
             script_.add("patch condition", ApiScript::json("{}"));
         }
-        condition_->network_is_up();
+        status_->publish({}, {});
         runs_until([&] { return requests("metadata.name").size() >= 4; });
         EXPECT_EQ(patches().size(), 2U);
         const auto all = requests();
@@ -122,7 +141,7 @@ TEST_F(NodeConditionTest, ChangedCondition_IsWrittenAgainButNobodyIsFoughtOverTh
     });
 }
 
-TEST_F(NodeConditionTest, Refusal_NamesTheRightThatIsNeededAndIsTriedAgain) {
+TEST_F(NodeStatusTest, Refusal_NamesTheRightThatIsNeededAndIsTriedAgain) {
     in_scene([&] {
         for (int i = 0; i < 4; ++i) {
             has(of_cloud);
@@ -131,26 +150,105 @@ TEST_F(NodeConditionTest, Refusal_NamesTheRightThatIsNeededAndIsTriedAgain) {
         script_.add("patch condition", ApiScript::json("{}", 500));
         script_.add("patch condition", Answer{.bytes = "", .then = Then::close});
         script_.add("patch condition", ApiScript::json("{}"));
-        condition_->network_is_up();
-        runs_until([&] { return !condition_->problem().empty(); });
-        EXPECT_THAT(condition_->problem(), HasSubstr("/api/v1/nodes/n1/status: 403: nodes \"n1\" is forbidden: no"));
-        EXPECT_THAT(condition_->problem(), HasSubstr("resources: [nodes/status], verbs: [patch]"));
-        runs_until([&] { return patches().size() == 4 && condition_->problem().empty(); });
+        status_->publish({}, {});
+        runs_until([&] { return !status_->problem().empty(); });
+        EXPECT_THAT(status_->problem(), HasSubstr("/api/v1/nodes/n1/status: 403: nodes \"n1\" is forbidden: no"));
+        EXPECT_THAT(status_->problem(), HasSubstr("resources: [nodes/status], verbs: [patch]"));
+        runs_until([&] { return patches().size() == 4 && status_->problem().empty(); });
     });
 }
 
-TEST_F(NodeConditionTest, ServerThatIsAway_IsAskedAgainUntilItIsBack) {
+TEST_F(NodeStatusTest, ServerThatIsAway_IsAskedAgainUntilItIsBack) {
     in_test([&] {
         serve();
         begin();
         server_.reset();
-        condition_->network_is_up();
-        runs_until([&] { return condition_->problem().find("Connection refused") != std::string::npos; });
+        status_->publish({}, {});
+        runs_until([&] { return status_->problem().find("Connection refused") != std::string::npos; });
         has(of_cloud);
         script_.add("patch condition", ApiScript::json("{}"));
         serve();
-        runs_until([&] { return patches().size() == 1 && condition_->problem().empty(); });
-        condition_.reset();
+        runs_until([&] { return patches().size() == 1 && status_->problem().empty(); });
+        status_.reset();
+    });
+}
+
+// As an agent beside flannel has it.
+const Annotations published = {
+    {"flannel.alpha.coreos.com/backend-data", R"({"VNI":1,"VtepMAC":"02:50:c0:a8:00:01"})"},
+    {"flannel.alpha.coreos.com/backend-type", "vxlan"},
+};
+
+TEST_F(NodeStatusTest, Annotations_AreWrittenWithTheConditionAndNotAfterIt) {
+    in_scene([&] {
+        has(of_cloud);
+        status_->publish(published, {});
+        runs_until([&] { return patches().size() == 1; });
+        const auto body = nlohmann::json::parse(bodies()[0]);
+        EXPECT_EQ(body.at("metadata"), (nlohmann::json{{"annotations", published}}));
+        EXPECT_EQ(body.at("status").at("conditions").at(0).at("status"), "False");
+        EXPECT_EQ(body.size(), 2U) << body;
+    });
+}
+
+TEST_F(NodeStatusTest, WhatDiffers_IsWrittenAndNothingElse) {
+    in_scene([&] {
+        is_annotated({{"flannel.alpha.coreos.com/backend-data", "null"},
+                      {"flannel.alpha.coreos.com/backend-type", "vxlan"},
+                      {"somebody.else/s", "x"}});
+        is_annotated(published);
+        status_->publish(published, {});
+        runs_until([&] { return requests("GET ").size() >= 2; });
+        EXPECT_THAT(bodies(),
+                    testing::ElementsAre(R"({"metadata":{"annotations":{"flannel.alpha.coreos.com/backend-data":)"
+                                         R"("{\"VNI\":1,\"VtepMAC\":\"02:50:c0:a8:00:01\"}"}}})"));
+    });
+}
+
+// Not after a minute: the cluster's state shows it.
+TEST_F(NodeStatusTest, ChangeThatTheStateShows_IsLookedAtAtOnceAndExactly) {
+    period_ = std::chrono::seconds(60);
+    in_scene([&] {
+        is_annotated(published);
+        status_->publish(published, published);
+        runs_until([&] { return requests("GET ").size() == 1; });
+        run_for(std::chrono::milliseconds(200));
+        is_annotated({{"flannel.alpha.coreos.com/backend-type", "host-gw"}});
+        const Annotations changed = {{"flannel.alpha.coreos.com/backend-type", "host-gw"}};
+        status_->publish(published, changed);
+        runs_until([&] { return patches().size() == 1; });
+        EXPECT_EQ(nlohmann::json::parse(bodies()[0]).at("metadata").at("annotations"), nlohmann::json(published));
+        EXPECT_THAT(requests("GET ").back(), testing::Not(HasSubstr("resourceVersion=0")));
+        // A state that has not heard of it yet is no news.
+        for (int i = 0; i < 20; ++i) {
+            status_->publish(published, changed);
+            run_for(std::chrono::milliseconds(10));
+        }
+        EXPECT_EQ(requests("GET ").size(), 2U);
+        // Something else is to be said.
+        auto other = published;
+        other["flannel.alpha.coreos.com/public-ip"] = "192.168.0.1";
+        is_annotated(published);
+        status_->publish(other, published);
+        runs_until([&] { return patches().size() == 2; });
+        EXPECT_EQ(bodies()[1], R"({"metadata":{"annotations":{"flannel.alpha.coreos.com/public-ip":"192.168.0.1"}}})");
+    });
+}
+
+TEST_F(NodeStatusTest, SomebodyWhoWritesAllTheTime_IsAnsweredOnceASecond) {
+    period_ = std::chrono::seconds(60);
+    pace_ = std::chrono::seconds(1);
+    in_scene([&] {
+        for (int i = 0; i < 100; ++i) {
+            is_annotated({{"flannel.alpha.coreos.com/backend-type", fmt::format("other-{}", i)}});
+        }
+        for (int i = 0; patches().size() < 3 && i < 60; ++i) {
+            status_->publish(published, {{"flannel.alpha.coreos.com/backend-type", fmt::format("other-{}", i)}});
+            run_for(std::chrono::milliseconds(100));
+        }
+        ASSERT_EQ(patches().size(), 3U);
+        const std::scoped_lock lock(mutex_);
+        EXPECT_GE(patched_at_[2] - patched_at_[0], std::chrono::milliseconds(1900));
     });
 }
 

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an agent tells peers of its node: annotations of its Node object.
+//
+//   API server --- n1 (192.168.56.11, podCIDR 10.244.0.0/24) --- wire
+#include <algorithm>
+
+#include "test/net/api_node.h"
+#include "test/net/harness/two_nodes.h"
+
+namespace podlane::net {
+namespace {
+
+using nlohmann::json;
+
+class AnnotationsTest : public testing::Test {
+protected:
+    // The one node of the cluster.
+    static json node_with(const json& annotations) {
+        return {{"kind", "Node"},
+                {"apiVersion", "v1"},
+                {"metadata", {{"name", "n1"}, {"annotations", annotations}, {"resourceVersion", "7"}}},
+                {"spec", {{"podCIDR", "10.244.0.0/24"}, {"podCIDRs", json::array({"10.244.0.0/24"})}}},
+                {"status",
+                 {{"addresses", json::array({{{"type", "InternalIP"}, {"address", "192.168.56.11"}}})},
+                  {"conditions",
+                   json::array({{{"type", "NetworkUnavailable"}, {"status", "False"}, {"reason", "PodlaneIsUp"}}})}}}};
+    }
+    static Answer list_of(const json& annotations) {
+        return ApiScript::json(json{{"kind", "NodeList"},
+                                    {"apiVersion", "v1"},
+                                    {"metadata", {{"resourceVersion", "7"}}},
+                                    {"items", json::array({node_with(annotations)})}}
+                                   .dump());
+    }
+    // The agent, and what it finds.
+    static void start(ApiNode& node, const json& annotations) {
+        node.script().add("list nodes", list_of(annotations));
+        node.script().add("list condition", list_of(annotations));
+        node.serve();
+        node.node().start_agent();
+        node.node().wait_ready();
+    }
+    static std::string first_patch(ApiNode& node) {
+        EXPECT_TRUE(wait_until([&] { return !node.patches().empty(); }, 15s));
+        const auto patches = node.patches();
+        return patches.empty() ? "{}" : patches[0];
+    }
+    static json annotations_of(const std::string& patch) { return json::parse(patch).at("metadata").at("annotations"); }
+    [[nodiscard]] static DeviceRef overlay_of(ApiNode& node) { return {node.node().ns(), overlay_device}; }
+
+    Underlay underlay_{1500, Ipv4Address::parse("192.168.56.254").value()};
+};
+
+TEST_F(AnnotationsTest, NodeWithoutFlannel_StatesItsVtep) {
+    ApiNode n1(underlay_, "n1", "192.168.56.11", "10.244.0.0/24");
+    start(n1, json::object());
+    EXPECT_THAT(first_patch(n1), testing::StrEq(R"({"metadata":{"annotations":{"podlane.io/vtep-ip":"192.168.56.11",)"
+                                                R"("podlane.io/vtep-mac":"02:50:c0:a8:38:0b"}}})"));
+    EXPECT_EQ(mac_of(overlay_of(n1)), MacAddress({0x02, 0x50, 0xc0, 0xa8, 0x38, 0x0b}));
+}
+
+TEST_F(AnnotationsTest, NodeThatWasFlannelsHostGw_IsPublishedAsOneOfVxlan) {
+    ApiNode n1(underlay_, "n1", "192.168.56.11", "10.244.0.0/24", FlannelNeighbours::yes);
+    start(n1, {{"flannel.alpha.coreos.com/kube-subnet-manager", "true"},
+               {"flannel.alpha.coreos.com/backend-type", "host-gw"},
+               {"flannel.alpha.coreos.com/backend-data", "null"},
+               {"flannel.alpha.coreos.com/public-ip", "192.168.56.11"},
+               {"flannel.alpha.coreos.com/public-ip-overwrite", "203.0.113.7"}});
+    EXPECT_THAT(
+        first_patch(n1),
+        testing::StrEq(R"({"metadata":{"annotations":{)"
+                       R"("flannel.alpha.coreos.com/backend-data":"{\"VNI\":1,\"VtepMAC\":\"02:50:c0:a8:38:0b\"}",)"
+                       R"("flannel.alpha.coreos.com/backend-type":"vxlan",)"
+                       R"("flannel.alpha.coreos.com/public-ip":"203.0.113.7",)"
+                       R"("podlane.io/vtep-ip":"192.168.56.11","podlane.io/vtep-mac":"02:50:c0:a8:38:0b"}}})"));
+    EXPECT_THAT(
+        n1.node().agent().output(),
+        testing::HasSubstr(R"(annotation flannel.alpha.coreos.com/backend-type: "vxlan" instead of "host-gw")"));
+}
+
+TEST_F(AnnotationsTest, MacThatFlannelLeft_IsTakenOverAndStated) {
+    ApiNode n1(underlay_, "n1", "192.168.56.11", "10.244.0.0/24", FlannelNeighbours::yes);
+    start(n1, {{"flannel.alpha.coreos.com/kube-subnet-manager", "true"},
+               {"flannel.alpha.coreos.com/backend-type", "vxlan"},
+               {"flannel.alpha.coreos.com/backend-data", R"({"VtepMAC":"0e:61:06:ff:7a:73"})"},
+               {"flannel.alpha.coreos.com/public-ip", "192.168.56.11"}});
+    EXPECT_EQ(mac_of(overlay_of(n1)), MacAddress::parse("0e:61:06:ff:7a:73").value());
+    EXPECT_EQ(annotations_of(first_patch(n1)),
+              (json{{"flannel.alpha.coreos.com/backend-data", R"({"VNI":1,"VtepMAC":"0e:61:06:ff:7a:73"})"},
+                    {"podlane.io/vtep-ip", "192.168.56.11"},
+                    {"podlane.io/vtep-mac", "0e:61:06:ff:7a:73"}}));
+}
+
+// The MAC is the one that the device has: podlane's own annotation states it.
+TEST_F(AnnotationsTest, AnnotationsThatSomebodyRemoves_AreWrittenAgainAndTheMacStays) {
+    const json stated = {{"podlane.io/vtep-ip", "192.168.56.11"}, {"podlane.io/vtep-mac", "0e:61:06:ff:7a:73"}};
+    const json of_flannel = {{"flannel.alpha.coreos.com/kube-subnet-manager", "true"},
+                             {"flannel.alpha.coreos.com/backend-type", "vxlan"},
+                             {"flannel.alpha.coreos.com/backend-data", R"({"VNI":1,"VtepMAC":"0e:61:06:ff:7a:73"})"},
+                             {"flannel.alpha.coreos.com/public-ip", "192.168.56.11"}};
+    auto all = stated;
+    all.update(of_flannel);
+    ApiNode n1(underlay_, "n1", "192.168.56.11", "10.244.0.0/24", FlannelNeighbours::yes);
+    start(n1, all);
+    const auto looked = [&] {
+        return std::ranges::any_of(n1.requests(), [](const auto& one) { return one.contains("metadata.name%3D"); });
+    };
+    ASSERT_TRUE(wait_until(looked, 10s));
+    EXPECT_EQ(n1.patches().size(), 0U) << "nothing is missing";
+
+    n1.stop_serving();
+    auto node = node_with(stated);
+    node["metadata"]["resourceVersion"] = "8";
+    n1.script().add("watch nodes", ApiScript::json(json{{"type", "MODIFIED"}, {"object", node}}.dump() + '\n'));
+    n1.script().add("list condition", list_of(stated));
+    n1.serve();
+    EXPECT_EQ(annotations_of(first_patch(n1)), of_flannel);
+    EXPECT_EQ(mac_of(overlay_of(n1)), MacAddress::parse("0e:61:06:ff:7a:73").value());
+}
+
+}  // namespace
+}  // namespace podlane::net
