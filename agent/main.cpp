@@ -140,7 +140,9 @@ Result<Outside> tell_outside(EventLoop& loop, const NodeAgent& agent, const Conf
         outside.monitoring = std::move(*monitoring);
     }
     if (config.state.source == StateSource::kubernetes) {
-        auto status = NodeStatus::create(loop, {.access = access_of(config), .node_name = config.node_name});
+        auto status = NodeStatus::create(loop, {.access = access_of(config),
+                                                .node_name = config.node_name,
+                                                .startup_taint = config.kubernetes.startup_taint});
         if (!status) {
             return std::unexpected(status.error());
         }

@@ -91,6 +91,11 @@ struct CniFileConfig {
     std::string template_file;  // absolute; empty: the default text
 };
 
+// What the agent does to its Node object, besides the status.
+struct KubernetesConfig {
+    std::string startup_taint;  // its key; empty: none is removed
+};
+
 // The agent's whole configuration, validated: contract.md says what each key means. Paths are absolute.
 struct Config {
     std::string node_name;  // never empty after loading
@@ -104,6 +109,7 @@ struct Config {
     SnatConfig snat;
     std::vector<MacvlanConfig> macvlan;
     CniFileConfig cni;
+    KubernetesConfig kubernetes;
     std::optional<ListenAddress> listen = ListenAddress{"127.0.0.1", 9479};  // none: turned off
 
     log::Level log_level = log::Level::info;

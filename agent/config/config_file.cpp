@@ -134,6 +134,13 @@ Result<void> read_cni(const ConfigValue& value, CniFileConfig& cni) {
     return read_members(value, known);
 }
 
+Result<void> read_kubernetes(const ConfigValue& value, KubernetesConfig& kubernetes) {
+    const std::array<KnownKey, 1> known{{
+        {"startupTaint", text_into(kubernetes.startup_taint)},
+    }};
+    return read_members(value, known);
+}
+
 }  // namespace
 
 Result<void> apply_config_text(std::string_view text, std::string_view name, Config& config) {
@@ -147,7 +154,7 @@ Result<void> apply_config_text(std::string_view text, std::string_view name, Con
     if ((*tree)->type != ConfigNode::Type::map) {
         return fail("{}:{}: the configuration must be an object (key: value)", name, (*tree)->line);
     }
-    const std::array<KnownKey, 12> known{{
+    const std::array<KnownKey, 13> known{{
         {"nodeName", text_into(config.node_name)},
         {"runDir", absolute_path_into(config.run_dir)},
         {"bpffs", absolute_path_into(config.bpffs)},
@@ -159,6 +166,7 @@ Result<void> apply_config_text(std::string_view text, std::string_view name, Con
         {"snat", [&](const ConfigValue& value) { return read_snat(value, config.snat); }},
         {"macvlan", [&](const ConfigValue& value) { return read_macvlans(value, config.macvlan); }},
         {"cni", [&](const ConfigValue& value) { return read_cni(value, config.cni); }},
+        {"kubernetes", [&](const ConfigValue& value) { return read_kubernetes(value, config.kubernetes); }},
         {"listen", listen_into(config.listen)},
     }};
     return read_members({name, "", **tree}, known);

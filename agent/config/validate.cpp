@@ -208,6 +208,18 @@ Result<void> check_names(const Config& config) {
     return {};
 }
 
+// As kubectl takes a key; what follows it on kubectl's command line is a likely mistake.
+Result<void> check_taint(const Config& config) {
+    const std::string& key = config.kubernetes.startup_taint;
+    const bool good = std::ranges::all_of(key, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               std::string_view("-_./").find(c) != std::string_view::npos;
+    });
+    return good ? Result<void>()
+                : fail("kubernetes.startupTaint: \"{}\" is not the key of a taint, without value and effect",
+                       printable(key));
+}
+
 }  // namespace
 
 std::optional<PortRange> default_port_range(const PortRange& ephemeral) {
@@ -238,7 +250,7 @@ std::optional<PortRange> default_port_range(const PortRange& ephemeral) {
 
 Result<void> validate(const Config& config, const HostFacts& host) {
     const auto all_good = [&]() -> Result<void> {
-        for (const auto& check : {&check_names, &check_devices, &check_macvlans, &check_networks}) {
+        for (const auto& check : {&check_names, &check_devices, &check_macvlans, &check_networks, &check_taint}) {
             if (auto good = check(config); !good) {
                 return good;
             }

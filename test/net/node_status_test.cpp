@@ -27,11 +27,12 @@ protected:
         return KubeApiScene::answer(request);
     }
     void begin() {
-        status_ =
-            NodeStatus::create(
-                *loop_,
-                {.access = {.kubeconfig = path("kubeconfig")}, .node_name = "n1", .period = period_, .pace = pace_})
-                .value();
+        status_ = NodeStatus::create(*loop_, {.access = {.kubeconfig = path("kubeconfig")},
+                                              .node_name = "n1",
+                                              .startup_taint = taint_,
+                                              .period = period_,
+                                              .pace = pace_})
+                      .value();
     }
     // Of what is asked for a node named n1.
     void has(const std::string& conditions) {
@@ -80,6 +81,7 @@ protected:
     }
 
     static constexpr const char* ours = R"({"type":"NetworkUnavailable","status":"False","reason":"PodlaneIsUp"})";
+    std::string taint_;
     std::chrono::milliseconds period_{200};
     std::chrono::milliseconds pace_{1};
     std::unique_ptr<NodeStatus> status_;
@@ -249,6 +251,43 @@ TEST_F(NodeStatusTest, SomebodyWhoWritesAllTheTime_IsAnsweredOnceASecond) {
         ASSERT_EQ(patches().size(), 3U);
         const std::scoped_lock lock(mutex_);
         EXPECT_GE(patched_at_[2] - patched_at_[0], std::chrono::milliseconds(1900));
+    });
+}
+
+TEST_F(NodeStatusTest, StartUpTaint_GoesWhenTheConditionStands) {
+    taint_ = "podlane.io/agent-not-ready";
+    in_scene([&] {
+        const auto tainted = [&](const std::string& conditions) {
+            script_.add("list condition", ApiScript::json(R"({"items":[{"spec":{"taints":[{"key":"other"},)"
+                                                          R"({"key":"podlane.io/agent-not-ready"}]},)"
+                                                          R"("status":{"conditions":[)" +
+                                                          conditions + "]}}]}"));
+        };
+        tainted(of_cloud);
+        tainted(ours);
+        status_->publish({}, {});
+        runs_until([&] { return requests("metadata.name").size() >= 4; });
+        ASSERT_EQ(patches().size(), 2U);
+        EXPECT_THAT(patches()[0], testing::StartsWith("PATCH /api/v1/nodes/n1/status HTTP/1.1\r\n"));
+        EXPECT_THAT(patches()[1], testing::StartsWith("PATCH /api/v1/nodes/n1 HTTP/1.1\r\n"));
+        EXPECT_THAT(patches()[1], HasSubstr("\r\nContent-Type: application/json-patch+json\r\n"));
+        EXPECT_EQ(nlohmann::json::parse(bodies()[1]), nlohmann::json::parse(R"([
+            {"op": "test", "path": "/spec/taints/1/key", "value": "podlane.io/agent-not-ready"},
+            {"op": "remove", "path": "/spec/taints/1"}])"));
+    });
+}
+
+TEST_F(NodeStatusTest, StartUpTaintWithoutTheRight_NamesIt) {
+    taint_ = "podlane.io/agent-not-ready";
+    in_scene([&] {
+        const auto* const tainted = R"({"items":[{"spec":{"taints":[{"key":"podlane.io/agent-not-ready"}]},)"
+                                    R"("status":{"conditions":[{"type":"NetworkUnavailable","status":"False",)"
+                                    R"("reason":"PodlaneIsUp"}]}}]})";
+        script_.add("list condition", ApiScript::json(tainted));
+        script_.add("patch nodes", ApiScript::json(forbidden, 403));
+        status_->publish({}, {});
+        runs_until([&] { return !status_->problem().empty(); });
+        EXPECT_THAT(status_->problem(), HasSubstr(R"({apiGroups: [""], resources: [nodes], verbs: [patch]})"));
     });
 }
 

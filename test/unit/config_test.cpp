@@ -160,7 +160,7 @@ TEST_P(BadConfigTest, IsOneClearLine) {
 const auto bad_in_the_file = std::to_array<BadConfig>({
     {"unknown_key", "nodeName: n1\nlogLevel: debug\n",
      "podlane.yaml:2: unknown key logLevel (known here: nodeName, runDir, bpffs, state, clusterCIDRs, "
-     "serviceCIDRs, underlay, overlay, snat, macvlan, cni, listen)"},
+     "serviceCIDRs, underlay, overlay, snat, macvlan, cni, kubernetes, listen)"},
     {"unknown_nested_key", "overlay:\n  port: 8472\n  vnii: 1\n",
      "podlane.yaml:3: unknown key overlay.vnii (known here: mode, device, vni, port, mtu, flannel)"},
     {"unknown_key_in_a_list", "macvlan:\n- name: lan\n  bridge: x\n",

@@ -23,8 +23,11 @@ using nlohmann::json;
 
 constexpr int http_ok = 200;
 constexpr int http_forbidden = 403;
-constexpr std::string_view condition_type = "NetworkUnavailable";
 constexpr std::string_view our_reason = "PodlaneIsUp";
+// What a ClusterRole must have.
+constexpr std::string_view right_to_list = R"({apiGroups: [""], resources: [nodes], verbs: [list]})";
+constexpr std::string_view right_to_status = R"({apiGroups: [""], resources: [nodes/status], verbs: [patch]})";
+constexpr std::string_view right_to_nodes = R"({apiGroups: [""], resources: [nodes], verbs: [patch]})";
 constexpr HttpTimeouts timeouts = {
     .connect = seconds(10), .head = seconds(30), .silence = seconds(10), .total = seconds(60)};
 constexpr milliseconds first_backoff = seconds(1);
@@ -35,68 +38,12 @@ constexpr std::size_t longest_answer = 4UL * 1024 * 1024;
 // Of the two, `status` decides for everybody who reads conditions; the times are what kubectl shows.
 json our_condition() {
     const auto now = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-    return {{"type", condition_type},   {"status", "False"},
-            {"reason", our_reason},     {"message", "podlane's datapath is up on this node"},
-            {"lastHeartbeatTime", now}, {"lastTransitionTime", now}};
-}
-
-std::string text_at(const json& object, const char* key) {
-    const auto found = object.find(key);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-// Of strings; a Node has no others.
-Annotations read_annotations(const json& node) {
-    const auto at = json::json_pointer("/metadata/annotations");
-    Annotations result;
-    if (node.contains(at) && node.at(at).is_object()) {
-        for (const auto& [key, value] : node.at(at).items()) {
-            if (value.is_string()) {
-                result.emplace(key, value.get<std::string>());
-            }
-        }
-    }
-    return result;
-}
-
-void log_change(const std::string& key, const std::string& before, const std::string& now) {
-    const auto instead = before.empty() ? std::string() : fmt::format(" instead of \"{}\"", printable(before));
-    log::info("annotation {}: \"{}\"{}", key, now, instead);
+    return {{"type", network_condition}, {"status", "False"},
+            {"reason", our_reason},      {"message", "podlane's datapath is up on this node"},
+            {"lastHeartbeatTime", now},  {"lastTransitionTime", now}};
 }
 
 }  // namespace
-
-std::optional<NodeStatusView> read_node_status(const std::string& node_list) {
-    const auto list = json::parse(node_list, nullptr, false);
-    const auto first = json::json_pointer("/items/0");
-    if (!list.is_object() || !list.contains(first) || !list.at(first).is_object()) {
-        return std::nullopt;
-    }
-    const auto& node = list.at(first);
-    const auto conditions = json::json_pointer("/status/conditions");
-    NodeStatusView result;
-    for (const auto& one : node.contains(conditions) ? node.at(conditions) : json::array()) {
-        if (one.is_object() && text_at(one, "type") == condition_type) {
-            result.status = text_at(one, "status");
-            result.reason = text_at(one, "reason");
-        }
-    }
-    result.annotations = read_annotations(node);
-    return result;
-}
-
-Annotations differing_annotations(const Annotations& wanted, const Annotations& present) {
-    Annotations result;
-    for (const auto& [key, value] : wanted) {
-        const auto found = present.find(key);
-        if (found == present.end()) {
-            result.emplace(key, "");
-        } else if (found->second != value) {
-            result.insert(*found);
-        }
-    }
-    return result;
-}
 
 Result<std::unique_ptr<NodeStatus>> NodeStatus::create(EventLoop& loop, Options options) {
     auto client = HttpClient::create(loop);
@@ -142,19 +89,18 @@ void NodeStatus::look() {
     const auto target =
         fmt::format("/api/v1/nodes?fieldSelector=metadata.name%3D{}{}", percent_encoded(options_.node_name),
                     std::exchange(exactly_, false) ? "" : "&resourceVersion=0");
+    right_ = right_to_list;
     begin(kube_request(*access, target, timeouts), &NodeStatus::take_node);
 }
 
 void NodeStatus::take_node() {
-    const auto node = read_node_status(answer_);
+    const auto node = read_node_view(answer_);
     if (!node) {
         fail(fmt::format("the API server has no node {}", options_.node_name));
         return;
     }
-    const auto changes = differing_annotations(wanted_, node->annotations);
-    const bool said = node->status == "False" && (is_ours_ || node->reason == our_reason);
-    if (said && changes.empty()) {
-        is_ours_ = true;
+    const auto patch = next_patch(*node);
+    if (!patch) {
         rest();
         return;
     }
@@ -163,40 +109,75 @@ void NodeStatus::take_node() {
         schedule(std::chrono::ceil<milliseconds>(options_.pace - since));
         return;
     }
-    json patch = json::object();
-    for (const auto& [key, before] : changes) {
-        log_change(key, before, wanted_.at(key));
-        patch["metadata"]["annotations"][key] = wanted_.at(key);
-    }
-    if (!said) {
-        if (is_ours_) {
-            log::warning("node condition {} was set to \"{}\" by somebody ({}): written again", condition_type,
-                         node->status, node->reason);
-        }
-        patch["status"]["conditions"] = json::array({our_condition()});
-    }
-    write(patch.dump());
+    log_changes(*node);
+    write(*patch);
 }
 
-void NodeStatus::write(const std::string& patch) {
+// The taint goes when the rest stands.
+std::optional<NodeStatus::Patch> NodeStatus::next_patch(const NodeView& node) {
+    json status = json::object();
+    for (const auto& [key, before] : differing_annotations(wanted_, node.annotations)) {
+        status["metadata"]["annotations"][key] = wanted_.at(key);
+    }
+    if (node.status != "False" || (!is_ours_ && node.reason != our_reason)) {
+        status["status"]["conditions"] = json::array({our_condition()});
+    }
+    const auto target = "/api/v1/nodes/" + percent_encoded(options_.node_name);
+    if (!status.empty()) {
+        return Patch{.target = target + "/status",
+                     .content_type = "application/strategic-merge-patch+json",
+                     .body = status.dump(),
+                     .right = right_to_status,
+                     .then = &NodeStatus::take_written};
+    }
+    is_ours_ = true;
+    auto untaint = untaint_patch(node.taints, options_.startup_taint);
+    if (untaint.empty()) {
+        return std::nullopt;
+    }
+    return Patch{.target = target,
+                 .content_type = "application/json-patch+json",
+                 .body = std::move(untaint),
+                 .right = right_to_nodes,
+                 .then = &NodeStatus::take_untainted};
+}
+
+void NodeStatus::log_changes(const NodeView& node) const {
+    for (const auto& [key, before] : differing_annotations(wanted_, node.annotations)) {
+        const auto instead = before.empty() ? std::string() : fmt::format(" instead of \"{}\"", printable(before));
+        log::info("annotation {}: \"{}\"{}", key, wanted_.at(key), instead);
+    }
+    if (is_ours_ && node.status != "False") {
+        log::warning("node condition {} was set to \"{}\" by somebody ({}): written again", network_condition,
+                     node.status, node.reason);
+    }
+}
+
+void NodeStatus::write(const Patch& patch) {
     const auto access = read_access(options_.access);
     if (!access) {
         fail(access.error().message);
         return;
     }
-    auto request =
-        kube_request(*access, fmt::format("/api/v1/nodes/{}/status", percent_encoded(options_.node_name)), timeouts);
-    request.headers.emplace_back("Content-Type: application/strategic-merge-patch+json");
+    auto request = kube_request(*access, patch.target, timeouts);
+    request.headers.push_back("Content-Type: " + patch.content_type);
     request.method = HttpMethod::patch;
-    request.body = patch;
+    request.body = patch.body;
     wrote_at_ = Clock::now();
-    begin(request, &NodeStatus::take_written);
+    right_ = patch.right;
+    begin(request, patch.then);
 }
 
 void NodeStatus::take_written() {
     if (!std::exchange(is_ours_, true)) {
-        log::info("node condition {} is False, reason {}", condition_type, our_reason);
+        log::info("node condition {} is False, reason {}", network_condition, our_reason);
     }
+    again_ = again_ || !options_.startup_taint.empty();
+    rest();
+}
+
+void NodeStatus::take_untainted() {
+    log::info("taint {} removed", options_.startup_taint);
     rest();
 }
 
@@ -240,13 +221,11 @@ void NodeStatus::begin(const HttpQuery& request, void (NodeStatus::*then)()) {
 
 // Told once, as long as it stays the same.
 void NodeStatus::fail(std::string problem) {
-    if (status_ == http_forbidden) {
-        problem +=
-            "; its ClusterRole must have {apiGroups: [\"\"], resources: [nodes/status], verbs: [patch]} and "
-            "{apiGroups: [\"\"], resources: [nodes], verbs: [list]}";
+    if (std::exchange(status_, 0) == http_forbidden) {
+        problem += fmt::format("; its ClusterRole must have {}", right_);
     }
     if (problem != problem_) {
-        log::warning("the node's status cannot be written: {}; it is tried again", problem);
+        log::warning("the Node cannot be written: {}; it is tried again", problem);
         problem_ = std::move(problem);
     }
     again_ = false;
@@ -262,7 +241,7 @@ void NodeStatus::schedule(milliseconds delay) {
     if (timer) {
         timer_ = std::move(*timer);
     } else {
-        log::error("the node's status: {}", timer.error().message);
+        log::error("the Node: {}", timer.error().message);
     }
 }
 

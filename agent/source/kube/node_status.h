@@ -6,11 +6,13 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <string_view>
 
 #include "agent/event_loop.h"
 #include "agent/http/http_call.h"
 #include "agent/http/http_client.h"
 #include "agent/source/kube/access.h"
+#include "agent/source/kube/node_view.h"
 #include "agent/state/objects.h"
 
 namespace podlane {
@@ -22,13 +24,14 @@ namespace podlane {
 //
 // Both by one PATCH of the node's status, so that no peer sees a node that is up and cannot be sent to. Looked at once
 // a minute, and when the cluster's state shows other annotations; written again what somebody changed meanwhile.
-// Another reason for False is left alone then. Nothing is taken back when the agent ends: the datapath forwards. A
-// failure is a warning, and tried again.
+// Another reason for False is left alone then. Last goes the start-up taint, if there is one: pods may come. Nothing is
+// taken back when the agent ends: the datapath forwards. A failure is a warning, and tried again.
 class NodeStatus {
 public:
     struct Options {
         KubeAccessSource access;
         std::string node_name;
+        std::string startup_taint = std::string();                    // its key; empty: no taint is touched
         std::chrono::milliseconds period = std::chrono::seconds(60);  // half to one and a half, by chance
         std::chrono::milliseconds pace = std::chrono::seconds(1);     // of PATCHes, at the most
     };
@@ -47,14 +50,25 @@ public:
 
 private:
     using Clock = std::chrono::steady_clock;
+    struct Patch {
+        std::string target;
+        std::string content_type;
+        std::string body;
+        std::string_view right;  // as in right_
+        void (NodeStatus::*then)() = nullptr;
+    };
 
     NodeStatus(EventLoop& loop, Options options, std::unique_ptr<HttpClient> client);
 
     void look();
     void look_soon();
     void take_node();
-    void write(const std::string& patch);
+    // Nothing: all is as it should be.
+    [[nodiscard]] std::optional<Patch> next_patch(const NodeView& node);
+    void log_changes(const NodeView& node) const;
+    void write(const Patch& patch);
     void take_written();
+    void take_untainted();
     // All is as it should be, until somebody changes it.
     void rest();
     // What the answer to a request means; `then` when it is 200.
@@ -72,6 +86,7 @@ private:
     Annotations wanted_;
     Annotations differing_;                      // as the cluster's state had them the last time
     bool again_ = false;                         // something changed while a request ran
+    std::string_view right_;                     // which rule of RBAC the request needs that runs
     bool exactly_ = false;                       // no cache of the server's is to answer
     std::optional<Clock::time_point> wrote_at_;  // the last PATCH
     unsigned failures_ = 0;                      // in a row
@@ -81,17 +96,5 @@ private:
     std::unique_ptr<HttpCall> call_;
     EventLoop::Watch timer_;
 };
-
-// What is read of the Node in a NodeList of one.
-struct NodeStatusView {
-    std::string status;       // of the condition: "True", "False", "Unknown"; empty: there is none
-    std::string reason;       // its reason
-    Annotations annotations;  // all
-};
-// Nothing: the text is no list, or has no such node.
-[[nodiscard]] std::optional<NodeStatusView> read_node_status(const std::string& node_list);
-
-// Those of `wanted` that are missing or different: as they are; empty where they are missing.
-[[nodiscard]] Annotations differing_annotations(const Annotations& wanted, const Annotations& present);
 
 }  // namespace podlane
