@@ -118,5 +118,30 @@ TEST_F(AnnotationsTest, AnnotationsThatSomebodyRemoves_AreWrittenAgainAndTheMacS
     EXPECT_EQ(mac_of(overlay_of(n1)), MacAddress::parse("0e:61:06:ff:7a:73").value());
 }
 
+//   pod a --- node 1 (192.168.0.1) === VXLAN === node 2 (192.168.0.2, which took over a MAC of flannel's) --- pod b
+class StatedVtepTest : public TwoNodes {};
+
+TEST_F(StatedVtepTest, StatedMac_IsTheDevicesAndWhatPeersSendTo) {
+    const auto stated = MacAddress::parse("0e:61:06:ff:7a:73").value();
+    cluster_->state()[1].annotations = {{"podlane.io/vtep-mac", stated.to_string()},
+                                        {"podlane.io/vtep-ip", Cluster::node_address(2).to_string()}};
+    cluster_->publish();
+    const auto known_to_node_1 = [&] {
+        return node(1).agentctl({"map", "dump", "nodes_by_pod_cidr"}).out.contains(stated.to_string());
+    };
+    EXPECT_TRUE(wait_until(known_to_node_1, 3s));
+    EXPECT_TRUE(wait_until([&] { return mac_of({node(2).ns(), overlay_device}) == stated; }, 3s));
+    expect_ping(pod_a().ns(), pod_b().address());
+    expect_ping(node(1).ns(), pod_b().address());
+    expect_ping(pod_b().ns(), pod_a().address());
+
+    // Said of an address that the node does not have (any more): derived again, on both sides.
+    cluster_->state()[1].annotations.at("podlane.io/vtep-ip") = "192.168.0.77";
+    cluster_->publish();
+    EXPECT_TRUE(wait_until([&] { return !known_to_node_1(); }, 3s));
+    EXPECT_TRUE(wait_until([&] { return mac_of({node(2).ns(), overlay_device}) != stated; }, 3s));
+    expect_ping(pod_a().ns(), pod_b().address());
+}
+
 }  // namespace
 }  // namespace podlane::net
