@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "agent/log.h"
 
@@ -37,9 +38,9 @@ std::string config_file_of(const Overrides& flags) {
 
 }  // namespace
 
-Reload::Reload(EventLoop& loop, const ProgramStart& start, NodeAgent& agent, ServiceManager& service)
+Reload::Reload(EventLoop& loop, ProgramStart start, NodeAgent& agent, ServiceManager& service)
     : loop_(loop),
-      start_(start),
+      start_(std::move(start)),
       agent_(agent),
       service_(service),
       file_(config_file_of(start_.flags)),

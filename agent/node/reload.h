@@ -33,7 +33,7 @@ public:
     void now();
 
 private:
-    Reload(EventLoop& loop, const ProgramStart& start, NodeAgent& agent, ServiceManager& service);
+    Reload(EventLoop& loop, ProgramStart start, NodeAgent& agent, ServiceManager& service);
     [[nodiscard]] Result<void> watch_file();
     void on_event();
     void restart();
