@@ -15,7 +15,6 @@ namespace {
 using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
-using testing::Not;
 
 // As CentOS and RHEL have them without firewalld, in iptables-restore's form.
 constexpr const char* distribution_rules =
@@ -108,8 +107,10 @@ protected:
         expect_reach(m1().ns(), b().address(), "b", node(1).address());
         expect_reach(a().ns(), node(1).address(), "node-1", a().address());
     }
-    [[nodiscard]] bool host_refuses() { return ask_service(m1().ns(), {lan().host_address(1), port}, 1).problem != ""; }
-    [[nodiscard]] bool stack_refuses() { return ask_service(m1().ns(), {a().address(), port}, 1).problem != ""; }
+    [[nodiscard]] bool host_refuses() {
+        return !ask_service(m1().ns(), {lan().host_address(1), port}, 1).problem.empty();
+    }
+    [[nodiscard]] bool stack_refuses() { return !ask_service(m1().ns(), {a().address(), port}, 1).problem.empty(); }
 
     void distribution_rejects(const std::string& program) {
         if (const auto listed = run(Namespace("probe"), {program, "-S"}); !listed.ok()) {
