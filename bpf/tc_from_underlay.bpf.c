@@ -79,25 +79,30 @@ check_received_flow(struct __sk_buff *skb, const struct packet *inner, struct fl
 }
 
 /* Why the packet takes the way over the overlay device, or HANDOVER_NONE. */
-static __always_inline enum handover_reason
-check_fast_path(struct __sk_buff *skb, const struct tunnel *tunnel, const struct packet *inner,
-		const struct pod_endpoint *pod, struct flow_entry *flow)
+static __always_inline enum handover_reason check_fast_path(struct __sk_buff *skb,
+							    const struct packet *inner,
+							    const struct pod_endpoint *pod,
+							    struct flow_entry *flow)
 {
 	enum handover_reason handover;
 
 	if (!pod)
 		return HANDOVER_OVERLAY_HOST;
-	if (tunnel->has_checksum)
-		return HANDOVER_OUTER_CHECKSUM;
 	handover = check_forwardable(inner, pod->mtu);
 	return handover != HANDOVER_NONE ? handover : check_received_flow(skb, inner, flow);
 }
 
-/* Point of no return: from here on the packet is ours. */
-static __always_inline int decapsulate(struct __sk_buff *skb, const struct pod_endpoint *pod,
-				       __u8 tos)
+/*
+ * Point of no return: from here on the packet is ours. An outer UDP checksum (flannel's devices
+ * write one) goes unverified, as RFC 7348 section 5 allows: the pod verifies its own. What the card
+ * says of the outermost checksum must not be taken for the inner one.
+ */
+static __always_inline int decapsulate(struct __sk_buff *skb, const struct tunnel *tunnel,
+				       const struct pod_endpoint *pod, __u8 tos)
 {
 	count_path(skb, PATH_OVERLAY_TO_POD);
+	if (tunnel->has_checksum)
+		bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
 	if (!pop_outer_headers(skb))
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_DECAPSULATION_FAILED);
 	return deliver_to_pod(skb, DIRECTION_FROM_UNDERLAY, pod, tos);
@@ -126,12 +131,12 @@ static __always_inline int receive_tunnelled(struct __sk_buff *skb)
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, drop);
 
 	pod = bpf_map_lookup_elem(&pods_by_ipv4, &inner.destination);
-	handover = check_fast_path(skb, &tunnel, &inner, pod, flow);
+	handover = check_fast_path(skb, &inner, pod, flow);
 	if (handover != HANDOVER_NONE)
 		return hand_over(skb, DIRECTION_FROM_UNDERLAY, handover);
 	if (!ecn_decapsulated(tunnel.tos, inner.tos, &tos))
 		return drop_packet(skb, DIRECTION_FROM_UNDERLAY, DROP_ECN_CONGESTED);
-	return decapsulate(skb, pod, tos);
+	return decapsulate(skb, &tunnel, pod, tos);
 }
 
 /* The pod of this node that a peer sent the packet to as it is, or NULL: it is none of ours. */

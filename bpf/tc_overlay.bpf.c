@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The overlay device, an `external` VXLAN device: the way of the host's own traffic and of
- * everything that the fast path hands over. Inner packets pass here without outer headers, which
- * the device writes and reads by the tunnel key.
+ * The overlay device, an `external` VXLAN device or, as long as that has the port, flannel's: the
+ * way of the host's own traffic and of everything that the fast path hands over. Inner packets pass
+ * here without outer headers, which the device writes and reads by the tunnel key.
  *
  *   to_overlay    egress: what the host sends or forwards to other nodes; sets the key
  *   from_overlay  ingress: what came in by VXLAN on any interface, with any VNI; checks the key
@@ -110,8 +110,10 @@ static __always_inline enum drop_reason check_tunnel_key(struct __sk_buff *skb,
 {
 	struct bpf_tunnel_key key = {};
 
+	/* flannel's device, which is borrowed: it has checked the VNI, and says nothing of the
+	 * outer source. What is external always has a key. */
 	if (bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_OLD_SIZE, 0))
-		return DROP_TUNNEL_KEY_FAILED;
+		return is_peer_address(packet->source) ? DROP_NONE : DROP_TUNNEL_KEY_FAILED;
 	if (key.tunnel_id != config.vni)
 		return DROP_WRONG_VNI;
 	return check_tunnel_source(bpf_htonl(key.remote_ipv4), packet->source);

@@ -183,7 +183,20 @@ static __always_inline int leave_by_shim(struct __sk_buff *skb, const struct nat
 		   : drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_SHIM_NOT_TO_POD);
 }
 
-/* A source of this node's podCIDR that no pod has: of a pod that is gone, most likely. */
+/* A source of this node's podCIDR that no pod of ours has: of a pod that is gone, or of one that is
+ * flannel's still. There is nothing to translate it by. */
+static __always_inline int leave_from_unknown_pod(struct __sk_buff *skb,
+						  const struct packet *packet)
+{
+	struct destination destination = find_destination(packet->destination);
+
+	if (destination.kind == DESTINATION_NODE && destination.node)
+		return send_to_node(skb, packet, destination.node);
+	return destination.kind == DESTINATION_UNTRANSLATED
+		   ? VERDICT_PASS
+		   : drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_NO_POD);
+}
+
 static __always_inline int leave_without_pod(struct __sk_buff *skb, const struct packet *packet)
 {
 	__be32 source = packet->source;
@@ -195,7 +208,7 @@ static __always_inline int leave_without_pod(struct __sk_buff *skb, const struct
 	node = find_pod_cidr(source);
 	if (config.nat.enabled && node && node->path == NODE_PATH_LOCAL &&
 	    source != config.overlay_address)
-		return drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_NO_POD);
+		return leave_from_unknown_pod(skb, packet);
 	return nat_check_host(skb);
 }
 

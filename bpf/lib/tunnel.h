@@ -15,7 +15,7 @@ struct tunnel {
 	__be32 vtep; /* outer source */
 	__u32 end;   /* of the outer packet in the frame; padding may follow */
 	__u8 tos;
-	bool has_checksum; /* UDP's, which only the stack verifies */
+	bool has_checksum; /* UDP's */
 };
 
 enum outer_kind {

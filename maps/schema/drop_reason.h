@@ -56,7 +56,7 @@
 	X(NAT_NO_ADDRESS, "nat-no-address",                                                        \
 	  "to the outside by a device for which there is no address to translate to")              \
 	X(NAT_NO_POD, "nat-no-pod",                                                                \
-	  "to the outside from an address of this node's podCIDR that no pod has")                 \
+	  "to the outside from an address of this node's podCIDR that no pod of podlane's has")    \
 	X(NAT_CLAIM_LOST, "nat-claim-lost",                                                        \
 	  "another flow took the expired translation over in this very moment")                    \
 	X(NAT_TTL_EXPIRED, "nat-ttl-expired",                                                      \
@@ -101,8 +101,6 @@ enum drop_reason {
 	X(TOO_BIG, "too-big",                                                                      \
 	  "larger than the path: the stack fragments, or answers with ICMP fragmentation needed")  \
 	X(NO_POD, "no-pod", "no pod has the address: the stack answers with ICMP unreachable")     \
-	X(OUTER_CHECKSUM, "outer-checksum",                                                        \
-	  "the outer UDP header carries a checksum, which the stack verifies")                     \
 	X(ARP, "arp", "ARP for an address other than the gateway's")                               \
 	X(OVERLAY_HOST, "overlay-host",                                                            \
 	  "VXLAN for the host itself, taken off by the overlay device")                            \

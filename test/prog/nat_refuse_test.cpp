@@ -45,6 +45,21 @@ std::vector<Refused> refused() {
     };
 }
 
+class NatUnknownPod : public NatTest {};
+
+// A pod on flannel's bridge that nobody has handed over, or one that is gone.
+TEST_F(NatUnknownPod, ToAnotherNodeOrAnUntranslatedNetwork_TravelsAsAnyPods) {
+    Frame sent = out(n2_ip, Tcp{kept_port, 80, tcp_flag::syn});
+    sent.ip.source = address("10.244.1.200");
+    EXPECT_TRUE(redirects(underlay_out, bytes(sent), bytes(sent), PATH_STACK_TO_OVERLAY));
+    sent.ip.destination = member("n6").address;
+    EXPECT_TRUE(passes(underlay_out, bytes(sent), bytes(sent), PATH_STACK_TO_DIRECT));
+    sent.ip.destination = outside_ip;
+    EXPECT_TRUE(drops(underlay_out, bytes(sent), DROP_NAT_NO_POD));
+    must(map<spec::networks_by_prefix>().update({24, address("203.0.113.0").wire()}, {NETWORK_UNTRANSLATED}));
+    EXPECT_TRUE(leaves_alone(underlay_out, bytes(sent)));
+}
+
 class NatRefuse : public NatTest, public testing::WithParamInterface<Refused> {};
 INSTANTIATE_TEST_SUITE_P(Packets, NatRefuse, testing::ValuesIn(refused()),
                          [](const auto& test) { return test.param.name; });

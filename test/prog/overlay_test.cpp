@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/prog/harness/fixture.h"
 
-// to-overlay and from-overlay: the overlay device's own hooks. A test run carries no tunnel key, so what from-overlay
-// does with a right one, and which key to-overlay sets, is seen in test/net.
+// to-overlay and from-overlay: the overlay device's own hooks. A test run carries no tunnel key, as what comes by a
+// device of flannel's; so what from-overlay does with a key, and which one to-overlay sets, is seen in test/net.
 namespace podlane::prog {
 namespace {
 
@@ -107,11 +107,20 @@ TEST_F(ToOverlay, BrokenPacket_IsDropped) {
 
 class FromOverlay : public ProgTest {};
 
-TEST_F(FromOverlay, PacketWithoutTunnelKey_IsDropped) {
-    for (const Ipv4Address to : {web_ip, n1_ip, outside_ip}) {
-        EXPECT_TRUE(drops(overlay_in, bytes(from_pod(pod("api"), to, syn)), DROP_TUNNEL_KEY_FAILED));
+TEST_F(FromOverlay, PacketWithoutTunnelKey_IsTakenFromAPeerAlone) {
+    const Frame inner = from_pod(pod("api"), web_ip, syn);
+    EXPECT_TRUE(redirects(overlay_in, bytes(inner), bytes(delivered(inner, pod("web"))), PATH_OVERLAY_TO_POD));
+    const Bytes for_host = bytes(from_pod(pod("api"), n1_ip, syn));
+    EXPECT_TRUE(comes_to(node(), overlay_in, for_host, {Verdict::pass, for_host, 0},
+                         once(counter_of(PATH_OVERLAY_TO_HOST), for_host)));
+    for (const Ipv4Address source : {outside_ip, nobody_ip, n1_ip, address("10.244.1.200"), web_ip}) {
+        SCOPED_TRACE(source.to_string());
+        for (const Ipv4Address to : {web_ip, n1_ip, outside_ip}) {
+            Frame forged = from_pod(pod("api"), to, syn);
+            forged.ip.source = source;
+            EXPECT_TRUE(drops(overlay_in, bytes(forged), DROP_TUNNEL_KEY_FAILED));
+        }
     }
-    EXPECT_EQ(node().flows(), Flows{});
 }
 
 TEST_F(FromOverlay, OtherThanIpv4_IsDropped) {
