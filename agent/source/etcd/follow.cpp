@@ -15,9 +15,6 @@ constexpr milliseconds longest_watch = seconds(600);
 constexpr milliseconds short_watch = seconds(1);
 // All nodes' watches end when a member ends.
 constexpr milliseconds reconnect_spread = seconds(1);
-// Between a list that lost much and the one that confirms it.
-constexpr milliseconds shortest_doubt = seconds(2);
-constexpr milliseconds longest_doubt = seconds(4);
 
 }  // namespace
 
@@ -45,31 +42,13 @@ Follow::Step Follow::next(Clock::time_point now) {
 Follow::Verdict Follow::listed(const Position& position, const Content& content, Clock::time_point now) {
     running_ = false;
     retry_.succeeded();
-    if (doubt(content)) {
-        list_anew(now + spread(random_, shortest_doubt, longest_doubt));
+    if (doubt_.doubts(content.listed, content.known)) {
+        list_anew(now + spread(random_, LossDoubt::shortest_wait, LossDoubt::longest_wait));
         return Verdict::doubted;
     }
-    doubted_.reset();
-    doubted_loss_ = 0;
     known_ = position;
     next_ = Next::watch;
     return Verdict::complete;
-}
-
-// A second list agrees when more than half of what is known is in neither.
-bool Follow::doubt(const Content& content) {
-    const auto lacking = [&](const Names* also) {
-        return static_cast<std::size_t>(std::ranges::count_if(content.known, [&](const std::string& name) {
-            return !content.listed.contains(name) && (also == nullptr || !also->contains(name));
-        }));
-    };
-    const auto lost = lacking(nullptr);
-    if (2 * lost <= content.known.size() || (doubted_ && 2 * lacking(&*doubted_) > content.known.size())) {
-        return false;
-    }
-    doubted_ = content.listed;
-    doubted_loss_ = lost;
-    return true;
 }
 
 // That the watch is good is still to be seen.

@@ -4,13 +4,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <set>
-#include <string>
 #include <variant>
 
 #include "agent/source/etcd/messages.h"
 #include "agent/source/etcd/retry.h"
+#include "agent/source/loss_doubt.h"
 
 namespace podlane::etcd {
 
@@ -55,18 +53,17 @@ public:
     [[nodiscard]] Step next(Clock::time_point now);
     [[nodiscard]] std::size_t endpoint() const { return retry_.endpoint(); }
 
-    using Names = std::set<std::string>;
+    using Names = LossDoubt::Names;
     // What a list has, and what is known that it would replace.
     struct Content {
         Names listed;
         Names known;
     };
-    // A list is there. One that lacks more than half of what is known is doubted, and to be forgotten, until the next
-    // one agrees: more than half is in neither.
+    // A list is there. One that lost much is doubted, and to be forgotten: see LossDoubt.
     enum class Verdict : std::uint8_t { complete, doubted };
     [[nodiscard]] Verdict listed(const Position& position, const Content& content, Clock::time_point now);
     // Of the list that is doubted: so many of the known names it lacks.
-    [[nodiscard]] std::size_t doubted_loss() const { return doubted_loss_; }
+    [[nodiscard]] std::size_t doubted_loss() const { return doubt_.loss(); }
     // It is of another cluster, or of before what is known.
     [[nodiscard]] bool is_behind(const Position& position) const;
     void checked(const Position& position, Clock::time_point now);
@@ -90,15 +87,13 @@ public:
 private:
     enum class Next : std::uint8_t { list, check, watch };
 
-    [[nodiscard]] bool doubt(const Content& content);
     void list_anew(Clock::time_point not_before);
 
     Retry retry_;
     Random random_;
     Next next_ = Next::list;
     bool running_ = false;
-    std::optional<Names> doubted_;  // the names of the list that waits to be confirmed
-    std::size_t doubted_loss_ = 0;
+    LossDoubt doubt_;
     Clock::time_point not_before_{};
     Clock::time_point watch_began_{};
     bool progress_ = false;  // of this watch

@@ -27,9 +27,6 @@ constexpr milliseconds longest_refusal = seconds(60);
 constexpr seconds longest_retry_after(300);
 // All nodes' watches end when a server ends.
 constexpr milliseconds reconnect_spread = seconds(1);
-// Between a list that lost much and the one that confirms it.
-constexpr milliseconds shortest_doubt = seconds(2);
-constexpr milliseconds longest_doubt = seconds(4);
 // A watch that is refused so often in a row is begun anew, with a list.
 constexpr unsigned most_refused_watches = 3;
 
@@ -76,32 +73,14 @@ ListWatch::Verdict ListWatch::listed(const Page& page, const Names& listed, cons
     if (!continue_token_.empty()) {
         return Verdict::more;
     }
-    if (options_.loss == Options::Loss::confirmed && doubt(listed, known)) {
+    if (options_.loss == Options::Loss::confirmed && doubt_.doubts(listed, known)) {
         list_anew("");
-        not_before_ = now + spread(shortest_doubt, longest_doubt);
+        not_before_ = now + spread(LossDoubt::shortest_wait, LossDoubt::longest_wait);
         return Verdict::doubted;
     }
-    doubted_.reset();
-    doubted_loss_ = 0;
     version_ = page.resource_version;
     watching_ = true;
     return Verdict::complete;
-}
-
-// A second list agrees when more than half of what is known is in neither.
-bool ListWatch::doubt(const Names& listed, const Names& known) {
-    const auto lacks = [&](const Names* also) {
-        return static_cast<std::size_t>(std::ranges::count_if(known, [&](const std::string& name) {
-            return !listed.contains(name) && (also == nullptr || !also->contains(name));
-        }));
-    };
-    const auto lost = lacks(nullptr);
-    if (2 * lost <= known.size() || (doubted_ && 2 * lacks(&*doubted_) > known.size())) {
-        return false;
-    }
-    doubted_ = listed;
-    doubted_loss_ = lost;
-    return true;
 }
 
 void ListWatch::progressed(const std::string& resource_version) {
@@ -180,7 +159,7 @@ void ListWatch::watch_failed(const RequestFailure& failure) {
 void ListWatch::restart(Clock::time_point now) {
     running_ = false;
     not_before_ = now;
-    if (doubted_) {
+    if (doubt_.is_pending()) {
         list_anew("");  // a cache that gave what is doubted does not confirm it
     } else {
         list_anew(version_.empty() ? "0" : version_);

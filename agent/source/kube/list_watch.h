@@ -5,9 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <variant>
+
+#include "agent/source/loss_doubt.h"
 
 namespace podlane {
 
@@ -37,11 +38,11 @@ struct RequestFailure {
 class ListWatch {
 public:
     using Clock = std::chrono::steady_clock;
-    using Names = std::set<std::string>;
+    using Names = LossDoubt::Names;
     using Random = std::function<double()>;  // [0, 1)
 
     struct Options {
-        // A list that lacks more than half of what is known is believed only when the next one lacks it too.
+        // Whether a list that lost much is to be confirmed: see LossDoubt.
         enum class Loss : std::uint8_t { believed, confirmed } loss = Loss::believed;
         Random random;
     };
@@ -99,10 +100,9 @@ public:
     [[nodiscard]] static bool is_final(const RequestFailure& failure);
     [[nodiscard]] bool is_listing() const { return !watching_; }
     // A list waits to be confirmed: so many of the known names it lacks.
-    [[nodiscard]] std::size_t doubted_loss() const { return doubted_loss_; }
+    [[nodiscard]] std::size_t doubted_loss() const { return doubt_.loss(); }
 
 private:
-    [[nodiscard]] bool doubt(const Names& listed, const Names& known);
     void list_failed(const RequestFailure& failure);
     void watch_failed(const RequestFailure& failure);
     void list_anew(std::string resource_version);
@@ -124,8 +124,7 @@ private:
     unsigned refused_watches_ = 0;  // in a row, by a status
     unsigned expired_ = 0;          // 410 in a row
     unsigned unauthorized_ = 0;     // 401 in a row
-    std::optional<Names> doubted_;  // the names of the list that waits to be confirmed
-    std::size_t doubted_loss_ = 0;
+    LossDoubt doubt_;
 };
 
 }  // namespace podlane
