@@ -10,18 +10,9 @@
 #include "agent/log.h"
 
 namespace podlane {
-namespace {
 
-using std::chrono::milliseconds;
-
-// From a change to its being on disk. A cluster that changes all the time is written more rarely.
-constexpr milliseconds save_delay(200);
-constexpr milliseconds save_interval = std::chrono::seconds(5);
-
-}  // namespace
-
-StateKeeper::StateKeeper(EventLoop& loop, std::string path, std::function<SavedState()> state)
-    : loop_(loop), path_(std::move(path)), state_(std::move(state)) {}
+StateKeeper::StateKeeper(EventLoop& loop, std::string path, std::function<SavedState()> state, SavePace pace)
+    : loop_(loop), path_(std::move(path)), state_(std::move(state)), pace_(pace) {}
 
 StateKeeper::~StateKeeper() {
     if (timer_.active()) {
@@ -36,8 +27,8 @@ void StateKeeper::changed() {
 }
 
 void StateKeeper::schedule() {
-    const auto due = saved_last_ + save_interval - std::chrono::steady_clock::now();
-    auto timer = loop_.after(std::max(save_delay, std::chrono::ceil<milliseconds>(due)), [this] {
+    const auto due = saved_last_ + pace_.interval - std::chrono::steady_clock::now();
+    auto timer = loop_.after(std::max(pace_.delay, std::chrono::ceil<std::chrono::milliseconds>(due)), [this] {
         timer_.cancel();
         save();
         if (!problem_.empty()) {

@@ -10,11 +10,18 @@
 
 namespace podlane {
 
-// Writes a source's state to its file: a moment after a change, and every few seconds at the most.
+struct SavePace {
+    std::chrono::milliseconds delay{200};  // from a change to its being on disk
+    // A cluster that changes all the time is written more rarely, and a write that failed is tried again after it.
+    std::chrono::milliseconds interval = std::chrono::seconds(5);
+};
+
+// Writes a source's state to its file: a moment after a change, and every few seconds at the most. A write that fails
+// is a warning, told once as long as it stays the same, and tried again until one succeeds.
 class StateKeeper {
 public:
     // `state` gives what is to be written. `path` empty: nothing is. The loop must outlive the keeper.
-    StateKeeper(EventLoop& loop, std::string path, std::function<SavedState()> state);
+    StateKeeper(EventLoop& loop, std::string path, std::function<SavedState()> state, SavePace pace = {});
     StateKeeper(const StateKeeper&) = delete;
     StateKeeper& operator=(const StateKeeper&) = delete;
     // Writes what has not been written yet.
@@ -29,6 +36,7 @@ private:
     EventLoop& loop_;
     const std::string path_;
     const std::function<SavedState()> state_;
+    const SavePace pace_;
     std::chrono::steady_clock::time_point saved_last_;
     std::string problem_;  // of the last write; it is tried again
     EventLoop::Watch timer_;
