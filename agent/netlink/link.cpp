@@ -7,6 +7,8 @@
 #include <net/if_arp.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -21,6 +23,9 @@ std::optional<VxlanSettings> decode_vxlan(const Attributes& link_info) {
         .port = data.port(IFLA_VXLAN_PORT).value_or(0),
         .vni = data.u32(IFLA_VXLAN_ID).value_or(0),
         .learning = data.u8(IFLA_VXLAN_LEARNING).value_or(0) != 0,
+        .local = data.address(IFLA_VXLAN_LOCAL),
+        .lower = data.u32(IFLA_VXLAN_LINK).value_or(0),
+        .udp_checksum = data.u8(IFLA_VXLAN_UDP_CSUM).value_or(1) != 0,
     };
 }
 
@@ -74,6 +79,7 @@ bool Link::has_ethernet_header() const {
 
 Message create_external_vxlan(const ExternalVxlan& device) {
     ifinfomsg header{};
+    header.ifi_index = static_cast<int>(device.ifindex);
     header.ifi_flags = IFF_NOARP;
     header.ifi_change = IFF_NOARP;
     Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, header,
@@ -87,6 +93,32 @@ Message create_external_vxlan(const ExternalVxlan& device) {
             data.put_u8(IFLA_VXLAN_COLLECT_METADATA, 1);
             data.put_u8(IFLA_VXLAN_LEARNING, 0);
             data.put_port(IFLA_VXLAN_PORT, device.port);
+        });
+    });
+    return message;
+}
+
+Message create_plain_vxlan(const PlainVxlan& device) {
+    const auto& settings = device.settings;
+    Message message(
+        RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{},
+        fmt::format("create link {} type vxlan id {} dstport {}", device.name, settings.vni, settings.port));
+    message.put_string(IFLA_IFNAME, device.name);
+    message.put_mac(IFLA_ADDRESS, device.mac);
+    message.put_u32(IFLA_MTU, device.mtu);
+    message.put_nested(IFLA_LINKINFO, [&](Message& info) {
+        info.put_string(IFLA_INFO_KIND, "vxlan");
+        info.put_nested(IFLA_INFO_DATA, [&](Message& data) {
+            data.put_u32(IFLA_VXLAN_ID, settings.vni);
+            if (settings.lower != 0) {
+                data.put_u32(IFLA_VXLAN_LINK, settings.lower);
+            }
+            if (settings.local) {
+                data.put_address(IFLA_VXLAN_LOCAL, *settings.local);
+            }
+            data.put_u8(IFLA_VXLAN_LEARNING, settings.learning ? 1 : 0);
+            data.put_u8(IFLA_VXLAN_UDP_CSUM, settings.udp_checksum ? 1 : 0);
+            data.put_port(IFLA_VXLAN_PORT, settings.port);
         });
     });
     return message;
@@ -140,8 +172,10 @@ Message delete_link(const Link& link) {
     return {RTM_DELLINK, 0, header, fmt::format("delete link {}", link.name)};
 }
 
+namespace {
+
 // A request that a kernel with VXLAN refuses for the VNI in it, which is too large, before it makes anything.
-Result<bool> supports_vxlan(Socket& socket) {
+Result<bool> ask_for_vxlan(Socket& socket) {
     constexpr std::uint32_t no_vni = 1U << 24U;
     Message request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{}, "ask for VXLAN devices");
     request.put_nested(IFLA_LINKINFO, [](Message& info) {
@@ -153,6 +187,19 @@ Result<bool> supports_vxlan(Socket& socket) {
         return true;
     }
     return refused.error().code == EOPNOTSUPP ? Result<bool>(false) : std::unexpected(refused.error());
+}
+
+}  // namespace
+
+// While somebody else has the module loaded the kernel's own request for it may come back before it is there.
+Result<bool> supports_vxlan(Socket& socket) {
+    constexpr int attempts = 6;
+    auto supported = ask_for_vxlan(socket);
+    for (int attempt = 1; attempt < attempts && supported && !*supported; ++attempt) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        supported = ask_for_vxlan(socket);
+    }
+    return supported;
 }
 
 Result<std::vector<Link>> list_links(Socket& socket) {

@@ -20,6 +20,9 @@ struct VxlanSettings {
     std::uint16_t port = 0;  // UDP destination port
     std::uint32_t vni = 0;   // 0 where external
     bool learning = false;
+    std::optional<Ipv4Address> local{};  // outer source
+    std::uint32_t lower = 0;   // ifindex of the device that carries it, in the namespace Link::link_netnsid; 0: none
+    bool udp_checksum = true;  // of the outer header
 
     bool operator==(const VxlanSettings&) const = default;
 };
@@ -68,11 +71,21 @@ struct ExternalVxlan {
     std::uint16_t port = 0;
     MacAddress mac;
     std::uint32_t mtu = 0;
+    std::uint32_t ifindex = 0;  // 0: any; EEXIST where a device has it
 };
 
 // Requests. create_external_vxlan makes the device and leaves it down: its UDP port is opened (EADDRINUSE) when it is
 // brought up. Where another external device has the port the creation fails with EEXIST.
 [[nodiscard]] Message create_external_vxlan(const ExternalVxlan& device);
+// A VXLAN device with one VNI, whose tunnels are its FDB's: flannel's. Left down, as the external one; one that is
+// external in `settings` is not this.
+struct PlainVxlan {
+    std::string name{};
+    VxlanSettings settings{};
+    MacAddress mac;
+    std::uint32_t mtu = 0;
+};
+[[nodiscard]] Message create_plain_vxlan(const PlainVxlan& device);
 // Down, in bridge mode, on the device with the ifindex `lower`; an MTU of 0 is the lower device's.
 struct BridgeMacvlan {
     std::string name{};

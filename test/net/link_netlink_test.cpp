@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include "agent/netlink/fdb.h"
 #include "agent/netlink/interface_address.h"
 #include "agent/netlink/link.h"
 #include "agent/netlink/neighbour.h"
@@ -71,6 +72,41 @@ TEST_F(LinkNetlinkTest, ExternalVxlanOnATakenPort_CannotComeUp) {
     ASSERT_FALSE(created);
     EXPECT_EQ(created.error().code, EADDRINUSE);
     EXPECT_EQ(created.error().message, "change link podlane0: up: Address already in use");
+}
+
+TEST_F(LinkNetlinkTest, PlainVxlan_IsMadeAsFlannelsAndReadBack) {
+    const netlink::VxlanSettings settings{
+        .port = 8472, .vni = 1, .local = address("10.0.0.1"), .lower = ifindex("eth0"), .udp_checksum = false};
+    ASSERT_TRUE(succeeded(socket().execute(
+        netlink::create_plain_vxlan({.name = "flannel.1", .settings = settings, .mac = mac, .mtu = 1450}))));
+    EXPECT_THAT(ip("-d link show flannel.1"),
+                AllOf(HasSubstr("state DOWN"), HasSubstr("mtu 1450"), HasSubstr("link/ether 02:50:0a:00:00:01"),
+                      HasSubstr("vxlan id 1 local 10.0.0.1 dev eth0"), HasSubstr("dstport 8472 nolearning"),
+                      HasSubstr("noudpcsum")));
+    const auto link = netlink::find_link(socket(), "flannel.1").value().value();
+    EXPECT_EQ(link.vxlan, settings);
+}
+
+TEST_F(LinkNetlinkTest, FdbEntry_IsSetOverwrittenAndListed) {
+    ip("link add flannel.1 type vxlan id 1 dstport 8472 dev eth0 nolearning");
+    const auto bridge = [&](std::vector<std::string> words) {
+        words.insert(words.begin(), {"bridge", "fdb"});
+        return must_run(ns_, words);
+    };
+    netlink::FdbEntry entry{.ifindex = ifindex("flannel.1"), .mac = mac, .remote = address("10.0.0.2")};
+    ASSERT_TRUE(succeeded(socket().execute(netlink::set_fdb_entry(entry))));
+    EXPECT_EQ(bridge({"show", "dev", "flannel.1"}), "02:50:0a:00:00:01 dst 10.0.0.2 self permanent\n");
+    entry.remote = address("10.0.0.3");
+    ASSERT_TRUE(succeeded(socket().execute(netlink::set_fdb_entry(entry))));
+    EXPECT_THAT(netlink::list_fdb(socket(), entry.ifindex).value(), testing::ElementsAre(entry));
+    EXPECT_THAT(netlink::list_fdb(socket(), ifindex("lo")).value(), testing::IsEmpty());
+    EXPECT_THAT(netlink::list_fdb(socket(), 0).value(), testing::Contains(entry));
+    for (const char* remote : {"10.0.0.4", "10.0.0.5"}) {
+        ASSERT_TRUE(succeeded(socket().execute(
+            netlink::set_fdb_entry({.ifindex = entry.ifindex, .mac = {}, .remote = address(remote)}))));
+    }
+    EXPECT_THAT(bridge({"show", "dev", "flannel.1"}),
+                AllOf(HasSubstr("00:00:00:00:00:00 dst 10.0.0.4"), HasSubstr("00:00:00:00:00:00 dst 10.0.0.5")));
 }
 
 TEST_F(LinkNetlinkTest, LinkChange_ChangesWhatItNamesAndNothingElse) {

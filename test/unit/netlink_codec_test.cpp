@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/netlink/fdb.h"
 #include "agent/netlink/interface_address.h"
 #include "agent/netlink/link.h"
 #include "agent/netlink/monitor.h"
@@ -64,6 +65,14 @@ constexpr std::string_view peer_address =
 constexpr std::string_view permanent_neighbour =
     "4c0000001c0002000700000043200000020000000300000080000001080001000a0000090a000200020000000009000008000400"
     "000000001400030000000000000000000000000000000000";
+// `bridge fdb add 02:00:00:00:00:09 dev flannel.1 dst 192.168.0.2 self permanent`
+constexpr std::string_view vxlan_fdb_entry =
+    "440000001c00020007000000c13000000700000004000000c00002010a000200020000000009000008000100c0a8000214000300"
+    "00000000140000001400000000000000";
+// That of a bridge's own address, as the kernel adds it.
+constexpr std::string_view bridge_fdb_entry =
+    "4c0000001c000200070000007b3000000700000002000000800000000a0002003eb20bdd564a0000080009000200000008000f00"
+    "000000001400030000000000100000001000000000000000";
 
 // A message in memory that ends where the message ends, so that reading past it is noticed.
 class Recorded {
@@ -114,7 +123,10 @@ TEST(NetlinkLinkTest, PlainVxlan_IsNotExternalAndHasAVni) {
     EXPECT_EQ(link.name, "flannel.1");
     EXPECT_FALSE(link.is_up());
     EXPECT_FALSE(link.is_no_arp());
-    EXPECT_EQ(link.vxlan, (VxlanSettings{.external = false, .port = 4789, .vni = 1, .learning = true}));
+    EXPECT_EQ(
+        link.vxlan,
+        (VxlanSettings{
+            .external = false, .port = 4789, .vni = 1, .learning = true, .local = address("10.0.0.1"), .lower = 3}));
 }
 
 TEST(NetlinkLinkTest, VethInOneNamespace_HasItsPeersIndexAndNoNamespace) {
@@ -137,6 +149,19 @@ TEST(NetlinkLinkTest, CreationOfTheOverlayDevice_ReadsBackAsThatDevice) {
                                                 .mtu = 1450,
                                                 .mac = MacAddress({2, 0x50, 10, 0, 0, 1}),
                                                 .vxlan = VxlanSettings{.external = true, .port = 8472}}));
+}
+
+TEST(NetlinkLinkTest, CreationOfAPlainVxlan_ReadsBackAsThatDeviceAndSaysWhatItTurnsOff) {
+    const VxlanSettings settings{
+        .port = 8472, .vni = 1, .local = address("10.0.0.1"), .lower = 3, .udp_checksum = false};
+    const MacAddress mac({2, 0x50, 10, 0, 0, 1});
+    const auto request = create_plain_vxlan({.name = "flannel.1", .settings = settings, .mac = mac, .mtu = 1450});
+    EXPECT_EQ(request.label(), "create link flannel.1 type vxlan id 1 dstport 8472");
+    EXPECT_EQ(request.raw().nlmsg_flags, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    EXPECT_EQ(decode_link(request.raw()),
+              (Link{.name = "flannel.1", .kind = "vxlan", .mtu = 1450, .mac = mac, .vxlan = settings}));
+    const auto data = Attributes(request.raw(), sizeof(ifinfomsg)).nested(IFLA_LINKINFO).nested(IFLA_INFO_DATA);
+    EXPECT_EQ(data.u8(IFLA_VXLAN_LEARNING), 0) << "the kernel's default is to learn";
 }
 
 TEST(NetlinkLinkTest, ChangeOfTheMtuAlone_MentionsNothingElse) {
@@ -234,14 +259,43 @@ TEST(NetlinkNeighbourTest, PermanentEntry_IsReadAndRequestsReadBack) {
     EXPECT_EQ(replace_neighbour(neighbour).label(), "set neighbour 10.0.0.9 dev #3 lladdr 02:00:00:00:00:09");
 }
 
+TEST(NetlinkFdbTest, EntryOfAVxlanDevice_IsReadAndTheRequestReadsBack) {
+    const FdbEntry entry{.ifindex = 4,
+                         .mac = MacAddress({2, 0, 0, 0, 0, 9}),
+                         .remote = address("192.168.0.2"),
+                         .state = NUD_PERMANENT | NUD_NOARP,
+                         .flags = NTF_SELF};
+    EXPECT_EQ(decode_fdb_entry(Recorded(vxlan_fdb_entry).header()), entry);
+    const auto request = set_fdb_entry(entry);
+    EXPECT_EQ(decode_fdb_entry(request.raw()), entry);
+    EXPECT_EQ(request.label(), "set FDB entry 02:00:00:00:00:09 dev #4 dst 192.168.0.2");
+    EXPECT_EQ(request.raw().nlmsg_flags, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+}
+
+TEST(NetlinkFdbTest, EntryOfAllMacs_IsAppendedSinceItsRemotesAreMany) {
+    const FdbEntry entry{.ifindex = 4, .mac = {}, .remote = address("192.168.0.2")};
+    EXPECT_EQ(set_fdb_entry(entry).raw().nlmsg_flags, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND);
+}
+
+TEST(NetlinkFdbTest, EntryOfABridge_HasNoRemote) {
+    EXPECT_EQ(decode_fdb_entry(Recorded(bridge_fdb_entry).header()),
+              (FdbEntry{.ifindex = 2, .mac = MacAddress({0x3e, 0xb2, 0x0b, 0xdd, 0x56, 0x4a}), .flags = 0}));
+}
+
+TEST(NetlinkFdbTest, NeighbourAndFdbEntry_AreNotTakenForEachOther) {
+    EXPECT_EQ(decode_neighbour(Recorded(vxlan_fdb_entry).header()), std::nullopt);
+    EXPECT_EQ(decode_fdb_entry(Recorded(permanent_neighbour).header()), std::nullopt);
+}
+
 TEST(NetlinkCodecTest, MessageCutAnywhere_IsReadAsFarAsItGoesOrNotAtAll) {
     for (const auto hex : {external_vxlan, plain_vxlan, veth, route_with_mtu, unreachable_route, onlink_route,
-                           multipath_route, peer_address, permanent_neighbour}) {
+                           multipath_route, peer_address, permanent_neighbour, vxlan_fdb_entry, bridge_fdb_entry}) {
         const Recorded whole(hex);
         for (std::size_t size = sizeof(nlmsghdr); size < whole.size(); ++size) {
             auto part = whole.cut(size);
             const auto event = decode_event(part.header());
-            EXPECT_TRUE(size >= sizeof(nlmsghdr) + sizeof(ndmsg) || !event) << "half a header at " << size;
+            const auto entry = decode_fdb_entry(part.header());
+            EXPECT_TRUE(size >= sizeof(nlmsghdr) + sizeof(ndmsg) || (!event && !entry)) << "half a header at " << size;
         }
     }
 }
