@@ -4,9 +4,14 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <libiptc/libiptc.h>
+
+#include "agent/netfilter/ruleset.h"
+#include "maps/base/fd.h"
+#include "maps/base/result.h"
 
 // Tables of ip_tables by way of libiptc.
 namespace podlane::netfilter {
@@ -27,5 +32,15 @@ using IptcTable = std::unique_ptr<xtc_handle, IptcFree>;
     }
     return names;
 }
+
+// Takes iptables' own lock, /run/xtables.lock or $XTABLES_LOCKFILE: whoever changes a table holds it. EAGAIN while
+// another program does.
+[[nodiscard]] Result<Fd> lock_iptc_tables();
+
+// errno in libiptc's own words.
+[[nodiscard]] std::unexpected<Error> fail_by_libiptc(std::string_view what);
+
+// A rule of `table` in the readers' form, without its number.
+[[nodiscard]] Rule rule_of(const ipt_entry& entry, xtc_handle* table);
 
 }  // namespace podlane::netfilter

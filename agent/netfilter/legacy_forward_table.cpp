@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/netfilter/legacy_forward_table.h"
 
-#include <fcntl.h>
 #include <linux/netfilter/xt_comment.h>
-#include <sys/file.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <ranges>
 
 #include "agent/netfilter/iptc_table.h"
-#include "maps/base/fd.h"
 #include "maps/base/prefix_mask.h"
 
 namespace podlane {
 namespace {
 
+using netfilter::fail_by_libiptc;
 using netfilter::IptcTable;
 
 constexpr std::size_t aligned(std::size_t size) {
@@ -93,12 +90,6 @@ std::optional<ForwardRule> decode(const ipt_entry& entry, xtc_handle* table) {
     return is_accept(entry, rule, table) ? std::optional(rule) : std::nullopt;
 }
 
-// libiptc's own words for what errno means to it.
-std::unexpected<Error> fail_by_libiptc(std::string_view what) {
-    const int code = errno;
-    return std::unexpected(Error{code, fmt::format("{}: {}", what, iptc_strerror(code))});
-}
-
 // A host that has none stays without.
 bool has_filter_table() {
     const auto names = netfilter::present_iptc_tables();
@@ -129,20 +120,6 @@ ForwardChain chain_of(xtc_handle* table) {
     return chain;
 }
 
-// What iptables-legacy waits for before it changes anything.
-Result<Fd> lock_tables() {
-    const char* configured = std::getenv("XTABLES_LOCKFILE");
-    const char* path = configured != nullptr ? configured : "/run/xtables.lock";
-    Fd lock(::open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600));
-    if (!lock.valid()) {
-        return fail_errno(errno, "open {}", path);
-    }
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-        return fail_errno(EAGAIN, "lock {}: another program changes its rules", path);
-    }
-    return lock;
-}
-
 bool is_same(const FoundForwardRule& one, const FoundForwardRule& other) {
     return one.handle == other.handle && one.rule == other.rule;
 }
@@ -161,7 +138,7 @@ Result<ForwardChain> LegacyForwardTable::read() {
 }
 
 Result<void> LegacyForwardTable::apply(const ForwardPlan& plan) {
-    const auto lock = lock_tables();
+    const auto lock = netfilter::lock_iptc_tables();
     if (!lock) {
         return std::unexpected(lock.error());
     }

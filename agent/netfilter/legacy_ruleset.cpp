@@ -106,16 +106,18 @@ Chain read_chain(const char* name, xtc_handle* table) {
         chain.base = BaseChain{hook, drops ? Act::drop : Act::accept};
     }
     for (const auto* entry = iptc_first_rule(name, table); entry != nullptr; entry = iptc_next_rule(entry, table)) {
-        auto target = target_of(*entry, table);
-        chain.rules.push_back({.number = chain.rules.size() + 1,
-                               .conditions = conditions_of(*entry),
-                               .act = target.act,
-                               .target = std::move(target.text)});
+        chain.rules.push_back(rule_of(*entry, table));
+        chain.rules.back().number = chain.rules.size();
     }
     return chain;
 }
 
 }  // namespace
+
+Rule rule_of(const ipt_entry& entry, xtc_handle* table) {
+    auto target = target_of(entry, table);
+    return {.conditions = conditions_of(entry), .act = target.act, .target = std::move(target.text)};
+}
 
 Result<std::vector<Table>> read_legacy_tables(Tables wanted) {
     std::vector<Table> tables;

@@ -7,7 +7,6 @@
 #include <linux/netfilter/nf_tables_compat.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstring>
 
@@ -24,15 +23,6 @@ namespace nft = netfilter::nft;
 
 constexpr std::size_t address_size = 4;
 constexpr std::uint32_t matched_register = NFT_REG_1;
-// libnftnl's layout of a rule's user data: type, length, text with its zero. Type 0 is the comment.
-constexpr auto comment_type = std::byte{0};
-
-Message bracket(unsigned type) {
-    Message message(static_cast<std::uint16_t>(type), 0, nft::header_for(AF_UNSPEC, NFNL_SUBSYS_NFTABLES),
-                    "change the rules of nf_tables");
-    message.raw().nlmsg_flags = NLM_F_REQUEST;
-    return message;
-}
 
 // Encoding.
 
@@ -91,33 +81,11 @@ Message delete_rule_message(const FoundForwardRule& rule) {
     Message message =
         request(NFT_MSG_DELRULE, NFPROTO_IPV4, fmt::format("delete rule {} of {}", rule.handle, forward_chain));
     put_chain(message);
-    const auto wire = std::endian::native == std::endian::little ? __builtin_bswap64(rule.handle) : rule.handle;
-    message.put_bytes(NFTA_RULE_HANDLE, std::as_bytes(std::span(&wire, 1)));
+    nft::put_handle(message, NFTA_RULE_HANDLE, rule.handle);
     return message;
 }
 
 // Decoding.
-
-std::optional<std::string> text_until_zero(std::span<const std::byte> bytes) {
-    const auto* text = reinterpret_cast<const char*>(bytes.data());
-    return std::string(text, strnlen(text, bytes.size()));
-}
-
-// The comment of a rule that iptables-nft or nft made in the way of ours.
-std::optional<std::string> comment_in_user_data(const Attributes& rule) {
-    const auto data = rule.bytes(NFTA_RULE_USERDATA);
-    if (!data) {
-        return std::nullopt;
-    }
-    for (auto rest = *data; rest.size() >= 2;) {
-        const auto size = std::min(std::to_integer<std::size_t>(rest[1]), rest.size() - 2);
-        if (rest[0] == comment_type) {
-            return text_until_zero(rest.subspan(2, size));
-        }
-        rest = rest.subspan(2 + size);
-    }
-    return std::nullopt;
-}
 
 // One expression of an accept rule, as far as it tells something.
 struct Decoder {
@@ -162,7 +130,7 @@ struct Decoder {
             const auto verdict = data.nested(NFTA_IMMEDIATE_DATA).nested(NFTA_DATA_VERDICT);
             accepts = verdict.network_u32(NFTA_VERDICT_CODE) == std::uint32_t{NF_ACCEPT};
         } else if (name == "match" && data.string(NFTA_MATCH_NAME) == "comment") {
-            comment = data.bytes(NFTA_MATCH_INFO).and_then(text_until_zero);
+            comment = data.string(NFTA_MATCH_INFO);
         } else {
             other = other || name != "counter";
         }
@@ -181,16 +149,6 @@ struct Decoder {
     }
 };
 
-std::optional<std::uint64_t> handle_of(const Attributes& rule) {
-    const auto bytes = rule.bytes(NFTA_RULE_HANDLE);
-    std::uint64_t wire = 0;
-    if (!bytes || bytes->size() != sizeof(wire)) {
-        return std::nullopt;
-    }
-    std::memcpy(&wire, bytes->data(), sizeof(wire));
-    return std::endian::native == std::endian::little ? __builtin_bswap64(wire) : wire;
-}
-
 bool is_message(const nlmsghdr& message, unsigned type) {
     const auto* header = nft::header_if(message, type);
     return header != nullptr && header->nfgen_family == NFPROTO_IPV4;
@@ -205,7 +163,7 @@ Message add_rule_message(const ForwardRule& rule) {
         put_address_match(list, rule);
         put_accept(list);
     });
-    std::vector<std::byte> comment = {comment_type, std::byte(forward_rule_comment.size() + 1)};
+    std::vector<std::byte> comment = {nft::comment_type, std::byte(forward_rule_comment.size() + 1)};
     std::ranges::transform(forward_rule_comment, std::back_inserter(comment), [](char c) { return std::byte(c); });
     comment.push_back(std::byte{0});
     message.put_bytes(NFTA_RULE_USERDATA, comment);
@@ -221,8 +179,8 @@ std::optional<FoundForwardRule> decode_forward_rule(const nlmsghdr& message) {
     for (const auto& expression : rule.list(NFTA_RULE_EXPRESSIONS)) {
         decoder.read(expression);
     }
-    const auto comment = decoder.comment ? decoder.comment : comment_in_user_data(rule);
-    const auto handle = handle_of(rule);
+    const auto comment = decoder.comment ? decoder.comment : nft::comment_in_user_data(rule);
+    const auto handle = nft::handle_of(rule);
     if (comment != forward_rule_comment || !handle) {
         return std::nullopt;
     }
@@ -271,14 +229,14 @@ Result<ForwardChain> NftForwardTable::read() {
 
 Result<void> NftForwardTable::apply(const ForwardPlan& plan) {
     std::vector<Message> batch;
-    batch.push_back(bracket(NFNL_MSG_BATCH_BEGIN));
+    batch.push_back(nft::bracket(NFNL_MSG_BATCH_BEGIN));
     for (const auto& rule : plan.remove) {
         batch.push_back(delete_rule_message(rule));
     }
     for (const auto& rule : plan.add) {
         batch.push_back(add_rule_message(rule));
     }
-    batch.push_back(bracket(NFNL_MSG_BATCH_END));
+    batch.push_back(nft::bracket(NFNL_MSG_BATCH_END));
     return socket_.transact(batch);
 }
 

@@ -4,7 +4,9 @@
 #include <linux/netfilter/nfnetlink.h>
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -32,6 +34,18 @@ namespace podlane::netfilter::nft {
                                               std::uint16_t flags = 0) {
     return {message_type(message), flags, header_for(family), std::move(label)};
 }
+
+// Begins or ends a transaction. `type`: NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END.
+[[nodiscard]] netlink::Message bracket(unsigned type);
+
+// A handle stands in network byte order. `type`: NFTA_RULE_HANDLE, NFTA_RULE_POSITION.
+void put_handle(netlink::Message& message, std::uint16_t type, std::uint64_t handle);
+[[nodiscard]] std::optional<std::uint64_t> handle_of(const netlink::Attributes& rule);
+
+// libnftnl's layout of a rule's user data: type, length, text with its zero. Type 0 is the comment.
+inline constexpr auto comment_type = std::byte{0};
+// The comment of a rule of nft; iptables-nft has a module for it.
+[[nodiscard]] std::optional<std::string> comment_in_user_data(const netlink::Attributes& rule);
 
 // The message's header; null: it is another message than this NFT_MSG_*, or too short to have one.
 [[nodiscard]] inline const nfgenmsg* header_if(const nlmsghdr& message, unsigned type) {

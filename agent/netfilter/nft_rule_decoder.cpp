@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <map>
 
@@ -371,13 +370,6 @@ private:
     std::map<std::uint32_t, Loaded> registers_;
 };
 
-std::uint64_t handle_of(const Attributes& rule) {
-    const auto bytes = rule.bytes(NFTA_RULE_HANDLE).value_or(Bytes());
-    std::uint64_t wire = 0;
-    std::memcpy(&wire, bytes.data(), std::min(bytes.size(), sizeof(wire)));
-    return std::endian::native == std::endian::little ? __builtin_bswap64(wire) : wire;
-}
-
 Element element_of(const Attributes& attributes) {
     const auto key = value_of(attributes, NFTA_SET_ELEM_KEY);
     const auto flags = attributes.network_u32(NFTA_SET_ELEM_FLAGS).value_or(0);
@@ -403,7 +395,7 @@ std::optional<DecodedRule> decode_rule(const nlmsghdr& message) {
     DecodedRule decoded{.family = header->nfgen_family,
                         .table = attributes.string(NFTA_RULE_TABLE).value_or(""),
                         .chain = attributes.string(NFTA_RULE_CHAIN).value_or("")};
-    decoded.rule.handle = handle_of(attributes);
+    decoded.rule.handle = handle_of(attributes).value_or(0);
     Decoder decoder(decoded);
     for (const auto& expression : attributes.list(NFTA_RULE_EXPRESSIONS)) {
         decoder.read(expression);
