@@ -60,8 +60,23 @@ std::vector<std::string> parse_supported_versions(std::string_view output) {
 
 }  // namespace
 
+namespace {
+
+// The capability "ipRanges": they come beside the section.
+bool has_ranges_of_runtime(const json& raw) {
+    const auto runtime = raw.find("runtimeConfig");
+    return runtime != raw.end() && runtime->is_object() && runtime->contains("ipRanges");
+}
+
+}  // namespace
+
 json ipam_section(const NetworkConfig& config, std::span<const Ipv4Prefix> pod_cidrs) {
-    if (config.ipam) {
+    // A store that is shared with another plugin of the network (flannel's) is named without ranges, which differ from
+    // node to node.
+    const bool is_store_alone = config.ipam && config.ipam_type == "host-local" && !config.ipam->contains("ranges") &&
+                                !config.ipam->contains("subnet") && !has_ranges_of_runtime(config.raw) &&
+                                config.link == LinkKind::veth;
+    if (config.ipam && !is_store_alone) {
         return *config.ipam;
     }
     json ranges = json::array();
@@ -72,7 +87,10 @@ json ipam_section(const NetworkConfig& config, std::span<const Ipv4Prefix> pod_c
         ranges.push_back({{"subnet", "192.0.2.0/24"}});
     }
     // One set of ranges: one address out of any of them. (host-local takes one address from each set.)
-    return {{"type", config.ipam_type}, {"ranges", json::array({ranges})}, {"dataDir", config.run_dir + "/ipam"}};
+    json section =
+        is_store_alone ? *config.ipam : json{{"type", config.ipam_type}, {"dataDir", config.run_dir + "/ipam"}};
+    section["ranges"] = json::array({ranges});
+    return section;
 }
 
 json ipam_config(const NetworkConfig& config, std::span<const Ipv4Prefix> pod_cidrs, Version version) {

@@ -87,10 +87,10 @@ public:
     [[nodiscard]] Outcome<void> collect_garbage() override { return {}; }
 };
 
-// The `ipam` section in use: the user's, or host-local over `pod_cidrs` with its store under runDir, which a reboot
-// empties along with the pods, and which keeps agents that share a machine apart. host-local gives addresses back by
-// container ID and only demands that ranges parse: without any (DEL, when no agent may be there to ask) a range of
-// RFC 5737 stands in.
+// The `ipam` section in use: the user's, in which host-local without ranges gets `pod_cidrs`; or host-local over
+// `pod_cidrs` with its store under runDir, which a reboot empties along with the pods, and which keeps agents that
+// share a machine apart. host-local gives addresses back by container ID and only demands that ranges parse: without
+// any (DEL, when no agent may be there to ask) a range of RFC 5737 stands in.
 [[nodiscard]] nlohmann::json ipam_section(const NetworkConfig& config, std::span<const Ipv4Prefix> pod_cidrs);
 // The whole configuration for an IPAM plugin that speaks `version`.
 [[nodiscard]] nlohmann::json ipam_config(const NetworkConfig& config, std::span<const Ipv4Prefix> pod_cidrs,

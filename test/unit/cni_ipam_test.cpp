@@ -32,6 +32,18 @@ TEST(CniIpamTest, IpamSectionOfTheUser_IsUsedAsGiven) {
     EXPECT_EQ(ipam_section(config_of({{"ipam", section}}), {}), section);
 }
 
+TEST(CniIpamTest, HostLocalWithoutRanges_ServesThePodCidrsOutOfTheNamedStore) {
+    const std::vector ranges{*Ipv4Prefix::parse("10.244.1.0/24")};
+    const json section{{"type", "host-local"}, {"dataDir", "/var/lib/cni/networks"}};
+    auto wanted = section;
+    wanted["ranges"] = json::parse(R"([[{"subnet": "10.244.1.0/24"}]])");
+    EXPECT_EQ(ipam_section(config_of({{"ipam", section}}), ranges), wanted);
+    const json own{{"type", "host-local"}, {"subnet", "10.1.0.0/16"}};
+    EXPECT_EQ(ipam_section(config_of({{"ipam", own}}), ranges), own);
+    const json runtimes{{"ipRanges", json::parse(R"([[{"subnet": "10.1.0.0/16"}]])")}};
+    EXPECT_EQ(ipam_section(config_of({{"ipam", section}, {"runtimeConfig", runtimes}}), ranges), section);
+}
+
 TEST(CniIpamTest, Configuration_IsCompleteAndInTheVersionOfThePlugin) {
     const auto config = config_of({{"args", {{"a", 1}}},
                                    {"prevResult",
