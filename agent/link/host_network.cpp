@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/link/host_network.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "agent/link/ownership.h"
@@ -37,6 +39,19 @@ void add_pod(WantedHostNetwork& network, const LocalPod& pod, std::optional<Ipv4
     network.neighbours.push_back({.device = pod.host_interface, .address = pod.ip, .mac = pod.mac});
 }
 
+void add_host_sysctl(WantedHostNetwork& network, std::string key, std::string_view value) {
+    network.sysctls.push_back({.key = std::move(key), .value = std::string(value), .reach = SysctlReach::host});
+}
+
+// The stack has its way to the pods there, which is the bridge's route. What they lack is a way to pods beside the
+// bridge: they take all of the podCIDR for their own link, and ask there by ARP. The host answers for what it routes
+// elsewhere (proxy_arp), and at once: the kernel's default is a random delay of up to .8 s.
+void add_pod_bridge(WantedHostNetwork& network, const std::string& bridge) {
+    network.pod_bridging.insert(bridge);
+    add_host_sysctl(network, fmt::format("net/ipv4/neigh/{}/proxy_delay", bridge), "0");
+    add_host_sysctl(network, fmt::format("net/ipv4/conf/{}/proxy_arp", bridge), "1");
+}
+
 void add_device_sysctl(WantedHostNetwork& network, std::string_view family, std::string_view device,
                        std::string_view setting, std::string_view value) {
     network.sysctls.push_back({.key = fmt::format("net/{}/conf/{}/{}", family, device, setting),
@@ -58,9 +73,7 @@ void add_forwarding(WantedHostNetwork& network, const std::string& device, unsig
 // leaves by the device that it came by: a redirect would have the pod send it there itself, past the host.
 void add_host_on_shim(WantedHostNetwork& network, const WantedShim& device) {
     const auto add_of_host = [&](std::string_view where, std::string_view setting, std::string_view value) {
-        network.sysctls.push_back({.key = fmt::format("net/ipv4/conf/{}/{}", where, setting),
-                                   .value = std::string(value),
-                                   .reach = SysctlReach::host});
+        add_host_sysctl(network, fmt::format("net/ipv4/conf/{}/{}", where, setting), value);
     };
     add_of_host(device.master, "arp_ignore", "1");
     add_of_host("all", "send_redirects", "0");  // the kernel sends them where either has 1
@@ -115,7 +128,7 @@ WantedHostNetwork build_host_network(const HostNetworkInputs& inputs) {
     WantedHostNetwork network;
     network.overlay = inputs.overlay;
     // First, since it resets the devices' own forwarding.
-    network.sysctls.push_back({.key = "net/ipv4/ip_forward", .value = "1", .reach = SysctlReach::host});
+    add_host_sysctl(network, "net/ipv4/ip_forward", "1");
     if (inputs.overlay) {
         for (const auto& peer : inputs.peers) {
             network.routes.push_back(peer.direct ? direct_route(peer, inputs.node_address)
@@ -128,7 +141,14 @@ WantedHostNetwork build_host_network(const HostNetworkInputs& inputs) {
     for (const auto& cluster_cidr : inputs.cluster_cidrs) {
         network.routes.push_back(unreachable_route(cluster_cidr));
     }
+    for (const auto& bridge : inputs.pod_bridges) {
+        add_pod_bridge(network, bridge);
+    }
     for (const auto& pod : inputs.pods) {
+        if (pod.way == WayToPod::bridge) {
+            network.pod_bridging.insert(pod.host_interface);
+            continue;
+        }
         add_pod(network, pod, inputs.node_address);
         add_forwarding(network, pod.host_interface, inputs.all_rp_filter);
     }

@@ -21,6 +21,9 @@ struct WantedOverlayDevice {
     std::uint32_t mtu = 0;                 // bytes of inner IP
     std::vector<Ipv4Address> addresses{};  // each as /32; the first is the source of the host's packets to remote pods
     DeviceGate gate = DeviceGate::open;
+    // When it has to be made and no device has this number; 0: any. The programs hold the device's number, and are
+    // loaded anew for another one.
+    std::uint32_t ifindex = 0;
 
     bool operator==(const WantedOverlayDevice&) const = default;
 };
@@ -68,6 +71,7 @@ struct WantedHostNetwork {
     std::optional<WantedOverlayDevice> overlay{};  // nothing: not known yet; an existing device is left as it is
     std::vector<WantedShim> shims{};               // of other names, with podlane's alias: removed
     std::set<std::string> pod_devices{};           // host sides of local pods: neighbours on them are podlane's
+    std::set<std::string> pod_bridging{};          // bridges with pods behind them, not podlane's, and their ports
     std::vector<WantedRoute> routes{};
     std::vector<WantedNeighbour> neighbours{};
     std::vector<WantedSysctl> sysctls{};
@@ -92,11 +96,18 @@ struct PeerPrefix {
     bool operator==(const PeerPrefix&) const = default;
 };
 
+// How the host's stack reaches a pod of this node.
+enum class WayToPod {
+    own_route,
+    bridge,  // that is not podlane's, and that the pod's host side is a port of: by the bridge's own route
+};
+
 // A pod of this node as the host's stack sees it.
 struct LocalPod {
     Ipv4Address ip{};
     MacAddress mac{};
     std::string host_interface{};
+    WayToPod way = WayToPod::own_route;
 
     bool operator==(const LocalPod&) const = default;
 };
@@ -109,6 +120,7 @@ struct HostNetworkInputs {
     std::vector<PeerPrefix> peers{};
     std::vector<Ipv4Prefix> cluster_cidrs{};
     std::vector<LocalPod> pods{};
+    std::vector<std::string> pod_bridges{};  // with pods of this node behind them, podlane's or not yet
     std::vector<LocalShim> shims{};
     // net/ipv4/conf/all/rp_filter as found. The kernel applies the larger of it and the device's own: where it is 1
     // (strict) only 2 (loose) on the device lifts it.

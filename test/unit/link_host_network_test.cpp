@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/link/host_network.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -73,6 +75,23 @@ TEST(LinkHostNetworkTest, LocalPod_HasARouteANeighbourAndItsDeviceSettings) {
     EXPECT_THAT(
         network.sysctls,
         Contains(WantedSysctl{.key = "net/ipv4/conf/veth5/rp_filter", .value = "0", .reach = SysctlReach::own_device}));
+}
+
+TEST(LinkHostNetworkTest, PodBehindABridge_HasNoRouteOfItsOwnAndIsAnsweredForOthers) {
+    auto inputs = node();
+    inputs.pods = {{.ip = address("10.244.1.5"), .mac = pod_mac, .host_interface = "veth5", .way = WayToPod::bridge},
+                   {.ip = address("10.244.1.6"), .mac = pod_mac, .host_interface = "veth6", .way = WayToPod::bridge}};
+    inputs.pod_bridges = {"cni0"};
+    const auto network = build_host_network(inputs);
+    EXPECT_THAT(network.routes, IsEmpty());
+    EXPECT_THAT(network.neighbours, IsEmpty());
+    EXPECT_THAT(network.pod_devices, IsEmpty());
+    EXPECT_THAT(network.pod_bridging, ElementsAre("cni0", "veth5", "veth6"));
+    const WantedSysctl proxy{.key = "net/ipv4/conf/cni0/proxy_arp", .value = "1", .reach = SysctlReach::host};
+    EXPECT_EQ(std::ranges::count(network.sysctls, proxy), 1);
+    EXPECT_THAT(
+        network.sysctls,
+        Contains(WantedSysctl{.key = "net/ipv4/neigh/cni0/proxy_delay", .value = "0", .reach = SysctlReach::host}));
 }
 
 TEST(LinkHostNetworkTest, OwnNodeUnknown_LeavesTheOverlayOut) {
