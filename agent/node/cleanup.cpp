@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node/cleanup.h"
-#include "agent/node/host_moves.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <iterator>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "agent/cni/endpoint.h"
 #include "agent/ctl/http_server.h"
-#include "agent/endpoints/endpoint_store.h"
+#include "agent/netfilter/patience.h"
 #include "agent/netlink/link.h"
+#include "agent/node/host_announcement.h"
 #include "agent/reconcile/forward_reconciler.h"
 #include "loader/attach.h"
 #include "loader/bpffs.h"
@@ -24,9 +23,6 @@
 
 namespace podlane {
 namespace {
-
-// How long another program may hold iptables' lock.
-constexpr auto lock_patience = std::chrono::seconds(10);
 
 // Holds the control socket, as a running agent does.
 Result<Fd> take_control(const std::filesystem::path& run_dir) {
@@ -117,18 +113,11 @@ Result<void> remove_rules(CleanupMode mode, Lines& lines) {
     if (!reconciler) {
         return std::unexpected(reconciler.error());
     }
-    auto report = reconciler->cleanup(mode);
-    // Another program may be at the rules.
-    const auto busy = [&] { return !report.errors.empty() && report.errors.front().code == EAGAIN; };
-    for (const auto deadline = std::chrono::steady_clock::now() + lock_patience;
-         busy() && std::chrono::steady_clock::now() < deadline;) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
-        auto again = reconciler->cleanup(mode);
-        std::ranges::copy(again.removed, std::back_inserter(report.removed));
-        report.errors = std::move(again.errors);
-    }
-    std::ranges::copy(report.removed, std::back_inserter(lines));
-    return report.errors.empty() ? Result<void>() : std::unexpected(report.errors.front());
+    return netfilter::with_patience([&]() -> Result<void> {
+        const auto report = reconciler->cleanup(mode);
+        std::ranges::copy(report.removed, std::back_inserter(lines));
+        return report.errors.empty() ? Result<void>() : std::unexpected(report.errors.front());
+    });
 }
 
 // One round over everything that podlane owns; what fails keeps nothing else from being removed. Returns the first

@@ -8,6 +8,7 @@
 #include "agent/link/ownership.h"
 #include "agent/log.h"
 #include "agent/netlink/link.h"
+#include "agent/node/host_announcement.h"
 #include "agent/reconcile/link_actual.h"
 #include "agent/reconcile/link_shim.h"
 
@@ -279,23 +280,6 @@ bool HostMoves::report(HealthBoard& health) const {
         }
     }
     return false;
-}
-
-Result<void> announce_host(netlink::Socket& socket, const ReturnedHost& host) {
-    const auto link = device(socket, host.ifindex);
-    if (!link) {
-        return std::unexpected(link.error());
-    }
-    const auto arp = cni::ArpSocket::open(static_cast<int>(host.ifindex), link->mac.value_or(MacAddress{}));
-    if (!arp) {
-        return std::unexpected(arp.error());
-    }
-    for (const auto address : host.addresses) {
-        if (auto told = arp->announce(address); !told) {
-            return told;
-        }
-    }
-    return {};
 }
 
 }  // namespace podlane

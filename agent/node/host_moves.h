@@ -115,7 +115,4 @@ private:
     EventLoop::Watch settled_;
 };
 
-// By gratuitous ARP from the device.
-[[nodiscard]] Result<void> announce_host(netlink::Socket& socket, const ReturnedHost& host);
-
 }  // namespace podlane

@@ -176,17 +176,17 @@ void write_repairs(Exposition& out, const NodeAgent& agent) {
 
 void write_source(Exposition& out, const NodeAgent& agent) {
     const auto activity = agent.source().activity();
-    out.family("podlane_source_lists_total", Type::counter, "Complete lists read from the API server.");
+    out.family("podlane_source_lists_total", Type::counter, "Complete lists read from the API server, or etcd.");
     for (const auto& one : activity) {
         out.sample({{"resource", one.resource}}, static_cast<double>(one.lists));
     }
     out.family("podlane_source_watch_restarts_total", Type::counter,
-               "Watches of the API server that were begun again, the first not counted.");
+               "Watches of the API server, or etcd, that were begun again, the first not counted.");
     for (const auto& one : activity) {
         out.sample({{"resource", one.resource}}, one.watches > 1 ? static_cast<double>(one.watches - 1) : 0);
     }
     out.family("podlane_source_failures_total", Type::counter,
-               "Requests to the API server that failed or were refused.");
+               "Requests to the API server, or etcd, that failed or were refused.");
     for (const auto& one : activity) {
         out.sample({{"resource", one.resource}}, static_cast<double>(one.failures));
     }

@@ -33,7 +33,7 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       features_(kernel.features),
       pins_(settings_.config.bpffs),
       health_({"config", "state", "node", "underlay", "overlay", "peers", "firewall", "datapath", "guard", "maps",
-               "snat", "pods", "macvlan", "repairs"}),
+               "snat", "pods", "macvlan", "publication", "repairs"}),
       endpoints_(in_run_dir(settings_.config, "endpoints")),
       socket_(std::move(kernel.socket)),
       monitor_(std::move(kernel.monitor)),
@@ -44,6 +44,9 @@ NodeAgent::NodeAgent(EventLoop& loop, Source& source, NodeSettings settings, Ker
       macvlans_(settings_.config.macvlan, in_run_dir(settings_.config, "macvlan-adopted.json")),
       moves_(loop_, socket_, settings_.config.macvlan, [this] { schedule_reconcile(); }) {
     health_.ok("config");
+    health_.ok("publication", settings_.config.state.source == StateSource::kubernetes
+                                  ? "the Node is written when pods can be added"
+                                  : "no Node is written: the cluster's state is not of an API server");
     health_.ok("repairs", repairs_.summary());
 }
 
@@ -268,6 +271,14 @@ void NodeAgent::report_config_problem(std::string problem) {
     report_config();
 }
 
+void NodeAgent::report_publication(std::string problem, std::string action) {
+    if (problem.empty()) {
+        health_.ok("publication", "the Node is as it should be");
+    } else {
+        health_.degraded("publication", "the Node cannot be written: " + problem, std::move(action));
+    }
+}
+
 void NodeAgent::use_ip_masq_agent(const Result<IpMasqAgentConfig>& rules) {
     ip_masq_agent_problem_ = rules ? "" : rules.error().message;
     report_config();
@@ -294,7 +305,7 @@ void NodeAgent::report_config() {
 
 Result<std::vector<LinkItem>> NodeAgent::inspect_links() {
     auto items = links_.inspect(wanted_network_);
-    if (!items || overlay_ifindex_ == 0) {
+    if (!items || overlay_ifindex_ == 0 || !forwarding_) {
         return items;
     }
     auto rules = firewall_->inspect();

@@ -15,6 +15,7 @@
 #include "agent/doctor/collect.h"
 #include "agent/endpoints/endpoint_store.h"
 #include "agent/event_loop.h"
+#include "agent/netlink/link.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/socket.h"
 #include "agent/node/firewall.h"
@@ -71,6 +72,8 @@ public:
 
     // A change of configuration that was refused; empty when the configuration is good again.
     void report_config_problem(std::string problem);
+    // Why this node's Node object cannot be written, and what to do; empty when it is as it should be.
+    void report_publication(std::string problem, std::string action);
     // What ip-masq-agent's file says by now. An error: it is broken, what it said before holds, also to an earlier
     // agent. That is in the maps as long as the source is not in sync.
     void use_ip_masq_agent(const Result<IpMasqAgentConfig>& rules);
@@ -124,6 +127,12 @@ private:
     [[nodiscard]] bool settle();
     // Hosts' addresses, between macvlan networks' masters and shims. True: something was done, and settle() is due.
     [[nodiscard]] bool move_hosts();
+    // Whether flannel's overlay device is here and must be used in place of podlane's.
+    void look_for_flannel(const std::vector<netlink::Link>& links);
+    // The name of the one in use.
+    [[nodiscard]] const std::string& overlay_device() const {
+        return borrowed_ ? borrowed_->name : settings_.overlay.device;
+    }
     [[nodiscard]] bool refresh_cluster();
     [[nodiscard]] bool find_underlay_device(const std::vector<netlink::Link>& links);
     [[nodiscard]] bool reconcile_host_network(const std::vector<netlink::Link>& links);
@@ -160,6 +169,7 @@ private:
     [[nodiscard]] datapath_config wanted_config() const;
     // Devices that carry traffic between nodes, by ifindex.
     [[nodiscard]] std::map<std::uint32_t, std::string> underlay_devices() const;
+    void look_for_pod_bridges(const std::vector<netlink::Link>& links);
     void choose_uplinks(const std::vector<netlink::Link>& links);
     // False: there are none to go by, and nothing of the datapath may be touched.
     [[nodiscard]] bool look_up_addresses();
@@ -187,6 +197,8 @@ private:
 
     Cluster cluster_;
     netlink::Link underlay_;
+    std::optional<netlink::Link> borrowed_;  // flannel's overlay device
+    std::vector<std::string> pod_bridges_;
     std::uint32_t overlay_ifindex_ = 0;
     std::optional<MacAddress> overlay_mac_;
     std::uint32_t pod_mtu_ = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of NodeAgent that has to do with translations.
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -12,6 +13,11 @@ void NodeAgent::choose_uplinks(const std::vector<netlink::Link>& links) {
     std::set<std::uint32_t> own = {overlay_ifindex_};
     for (const auto& pod : pods_) {
         own.insert(pod.ifindex);
+    }
+    for (const auto& link : links) {
+        if (std::ranges::find(pod_bridges_, link.name) != pod_bridges_.end()) {
+            own.insert(link.ifindex);
+        }
     }
     std::set<std::string> masters;
     for (const auto& network : macvlans_.settings()) {

@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "agent/log.h"
+#include "agent/node/borrowed_overlay.h"
 #include "agent/node/node_agent.h"
+#include "agent/node/pod_bridges.h"
 #include "agent/reconcile/sysctl.h"
 
 namespace podlane {
@@ -112,6 +114,7 @@ bool NodeAgent::settle() {
         health_.failed("overlay", links.error().message, "see the agent's log");
         return false;
     }
+    look_for_flannel(*links);
     if (!refresh_cluster() || !find_underlay_device(*links) || !look_up_addresses() ||
         !reconcile_host_network(*links)) {
         return false;
@@ -130,6 +133,26 @@ bool NodeAgent::settle() {
     health_.ok("repairs", repairs_.summary());
     forwarding_ = true;
     return true;
+}
+
+void NodeAgent::look_for_flannel(const std::vector<netlink::Link>& links) {
+    const auto& overlay = settings_.overlay;
+    auto found = overlay.flannel ? find_flannel_overlay(links, settings_.config.overlay.vni, overlay.port)
+                                 : std::optional<netlink::Link>();
+    if (found && !borrowed_) {
+        log::info("device {} has UDP port {}: it is borrowed until it goes", found->name, overlay.port);
+    } else if (!found && borrowed_) {
+        log::info("device {} no longer has UDP port {}: {} takes its place", borrowed_->name, overlay.port,
+                  overlay.device);
+        if (const auto released = datapath_.release(borrowed_->ifindex); !released) {
+            log::warning("{}", released.error().message);
+            overlay_ifindex_ = 0;  // the new device gets another number
+        }
+    }
+    borrowed_ = std::move(found);
+    if (borrowed_) {
+        overlay_ifindex_ = borrowed_->ifindex;
+    }
 }
 
 bool NodeAgent::refresh_cluster() {
@@ -178,7 +201,7 @@ bool NodeAgent::find_underlay_device(const std::vector<netlink::Link>& links) {
     auto underlay = find_underlay(socket_, links,
                                   {.configured_device = settings_.config.underlay.device,
                                    .node_address = cluster_.self()->vtep,
-                                   .overlay_device = settings_.overlay.device});
+                                   .overlay_device = overlay_device()});
     if (!underlay) {
         health_.failed("underlay", underlay.error().message, "set underlay.device, or give the device its address");
         return false;
@@ -199,8 +222,7 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
     }
     std::vector<AttachedPod> pods;
     std::vector<std::string> gone;
-    pod_snat_.begin(addresses_.all(), own_devices(by_name, endpoints_, settings_.overlay.device),
-                    cluster_.self()->internal_ip);
+    pod_snat_.begin(addresses_.all(), own_devices(by_name, endpoints_, overlay_device()), cluster_.self()->internal_ip);
     for (const auto& [id, endpoint] : endpoints_.all()) {
         if (endpoint.link != "veth") {
             continue;
@@ -210,14 +232,16 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
             gone.push_back(id);
             continue;
         }
+        const auto* bridge = bridge_of(*link->second, links);
         pods.push_back({.ip = endpoint.ip,
                         .gateway = endpoint.gateway,
                         .mac = endpoint.mac,
-                        .host_mac = link->second->mac.value_or(endpoint.host_mac),
+                        .host_mac = (bridge == nullptr ? link->second : bridge)->mac.value_or(endpoint.host_mac),
                         .host_interface = endpoint.host_interface,
                         .ifindex = link->second->ifindex,
                         .mtu = pod_links_.follow(endpoint, *link->second, pod_mtu_),
-                        .snat = pod_snat_.decide(source_.objects(), endpoint)});
+                        .snat = pod_snat_.decide(source_.objects(), endpoint),
+                        .way = bridge == nullptr ? WayToPod::own_route : WayToPod::bridge});
     }
     pod_snat_.end();
     for (const auto& id : gone) {
@@ -228,6 +252,11 @@ std::vector<AttachedPod> NodeAgent::attached_pods(const std::vector<netlink::Lin
     return pods;
 }
 
+void NodeAgent::look_for_pod_bridges(const std::vector<netlink::Link>& links) {
+    pod_bridges_ = find_pod_bridges(links, addresses_.all(), cluster_.self()->pod_cidrs);
+    std::erase(pod_bridges_, underlay_.name);
+}
+
 DesiredInputs NodeAgent::desired_inputs() const {
     return {.cluster = &cluster_,
             .paths = &peers_->all(),
@@ -236,12 +265,16 @@ DesiredInputs NodeAgent::desired_inputs() const {
             .all_rp_filter = all_rp_filter(),
             .macvlans = &macvlans_.all(),
             .uplinks = nat_devices_,
-            .ip_masq_agent = ip_masq_agent_ ? &*ip_masq_agent_ : nullptr};
+            .ip_masq_agent = ip_masq_agent_ ? &*ip_masq_agent_ : nullptr,
+            .pod_bridges = pod_bridges_,
+            .overlay = borrowed_ ? OverlayUse::borrowed : OverlayUse::own,
+            .overlay_ifindex = overlay_ifindex_};
 }
 
 bool NodeAgent::reconcile_host_network(const std::vector<netlink::Link>& links) {
     pod_mtu_ = podlane::pod_mtu(settings_.overlay, underlay_.mtu);
     pods_ = attached_pods(links);
+    look_for_pod_bridges(links);
     drop_gone_macvlan_pods();
     look_at_macvlans(links);
     if (!macvlans_.known()) {
@@ -267,11 +300,17 @@ bool NodeAgent::apply_host_network() {
     repairs_.note("overlay", report->changes, report->repairs);
     shim_errors_ = report->shim_errors;
     std::ranges::copy(report->returned, std::back_inserter(returned_));
-    overlay_ifindex_ = report->overlay_ifindex;
-    const auto overlay = netlink::find_link(socket_, settings_.overlay.device);
+    overlay_ifindex_ = borrowed_ ? borrowed_->ifindex : report->overlay_ifindex;
+    const auto overlay = netlink::find_link(socket_, overlay_device());
     overlay_mac_ = overlay && *overlay ? (*overlay)->mac : std::nullopt;
     if (!report->errors.empty()) {
         health_.degraded("overlay", summary(report->errors), "compare `agentctl link list`");
+    } else if (borrowed_) {
+        health_.degraded("overlay",
+                         fmt::format("{} is borrowed: it has UDP port {}, and carries what the host's stack sends to "
+                                     "other nodes, by flannel's routes",
+                                     borrowed_->name, settings_.overlay.port),
+                         "`agentctl migrate verify`, then `agentctl migrate commit`; or remove the device");
     } else {
         health_.ok("overlay",
                    fmt::format("{} mtu {}", settings_.overlay.device, overlay_mtu(settings_.overlay, underlay_.mtu)));
@@ -343,8 +382,8 @@ std::map<std::uint32_t, std::string> NodeAgent::underlay_devices() const {
 }
 
 std::vector<WantedHook> NodeAgent::wanted_hooks() const {
-    std::vector<WantedHook> hooks = {{Hook::from_overlay, overlay_ifindex_, settings_.overlay.device},
-                                     {Hook::to_overlay, overlay_ifindex_, settings_.overlay.device}};
+    std::vector<WantedHook> hooks = {{Hook::from_overlay, overlay_ifindex_, overlay_device()},
+                                     {Hook::to_overlay, overlay_ifindex_, overlay_device()}};
     for (const auto& pod : pods_) {
         hooks.push_back({Hook::from_pod, pod.ifindex, pod.host_interface});
         hooks.push_back({Hook::to_pod, pod.ifindex, pod.host_interface});

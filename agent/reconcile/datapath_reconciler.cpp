@@ -39,6 +39,18 @@ Result<bool> DatapathReconciler::load(const datapath_config& config) {
     return true;
 }
 
+Result<void> DatapathReconciler::release(std::uint32_t ifindex) const {
+    Result<void> all;
+    for (const auto& found : attacher_.pinned()) {
+        if (found.ifindex == ifindex) {
+            if (auto detached = attacher_.detach(found); !detached && all) {
+                all = std::move(detached);
+            }
+        }
+    }
+    return all;
+}
+
 HookReport DatapathReconciler::reconcile(const std::vector<WantedHook>& wanted, Sweep sweep) {
     HookReport report;
     const bool has_l3 = std::ranges::any_of(wanted, [](const WantedHook& one) {

@@ -44,6 +44,9 @@ public:
 
     // Attaches what is not attached, looking at the kernel and not at memory: it also mends what somebody removed.
     [[nodiscard]] HookReport reconcile(const std::vector<WantedHook>& wanted, Sweep sweep);
+    // Detaches what is attached by pins to a device of that number: another device is about to have it, and a link that
+    // left with the old one for another namespace would count as attached.
+    [[nodiscard]] Result<void> release(std::uint32_t ifindex) const;
     // Whether a program of ours runs there, of these or of an earlier agent's.
     [[nodiscard]] bool is_occupied(Hook hook, std::uint32_t ifindex) const {
         return attacher_.is_occupied(hook, ifindex);

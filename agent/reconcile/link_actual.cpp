@@ -27,9 +27,14 @@ const netlink::Link* LinkTable::by_name(std::string_view name) const {
     return found == by_name_.end() ? nullptr : &links_[found->second];
 }
 
-std::string LinkTable::name_of(std::uint32_t ifindex) const {
+const netlink::Link* LinkTable::by_index(std::uint32_t ifindex) const {
     const auto found = by_index_.find(ifindex);
-    return found == by_index_.end() ? fmt::format("#{}", ifindex) : links_[found->second].name;
+    return found == by_index_.end() ? nullptr : &links_[found->second];
+}
+
+std::string LinkTable::name_of(std::uint32_t ifindex) const {
+    const auto* link = by_index(ifindex);
+    return link == nullptr ? fmt::format("#{}", ifindex) : link->name;
 }
 
 std::vector<const netlink::Link*> LinkTable::vxlan_on_port(std::uint16_t port) const {

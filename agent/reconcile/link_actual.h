@@ -33,6 +33,7 @@ public:
 
     // Null: there is none. Valid as long as the table.
     [[nodiscard]] const netlink::Link* by_name(std::string_view name) const;
+    [[nodiscard]] const netlink::Link* by_index(std::uint32_t ifindex) const;
     [[nodiscard]] std::string name_of(std::uint32_t ifindex) const;  // "#7" for one that is not in the table
     [[nodiscard]] std::vector<const netlink::Link*> vxlan_on_port(std::uint16_t port) const;
     // VXLAN devices with podlane's alias, but for the one of that name.

@@ -14,9 +14,11 @@ struct Judge {
 
     bool operator()(const netlink::LinkEvent& event) const {
         // Without an overlay device any other may have been what kept it from its name or port.
-        const bool about_overlay = wanted.overlay && (overlay_ifindex == 0 || event.link.ifindex == overlay_ifindex ||
-                                                      event.link.name == wanted.overlay->name);
-        return about_overlay || concerns_shim(event.link) || wanted.pod_devices.contains(event.link.name);
+        const bool about_overlay =
+            (overlay_ifindex != 0 && event.link.ifindex == overlay_ifindex) ||
+            (wanted.overlay && (overlay_ifindex == 0 || event.link.name == wanted.overlay->name));
+        return about_overlay || concerns_shim(event.link) || wanted.pod_devices.contains(event.link.name) ||
+               wanted.pod_bridging.contains(event.link.name);
     }
 
     // The shim itself, also under another name, and the master: it may have come back, or have another MTU.

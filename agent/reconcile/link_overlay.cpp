@@ -14,8 +14,12 @@ std::string description(const WantedOverlayDevice& wanted) {
                        wanted.gate == DeviceGate::open ? "up" : "down");
 }
 
-netlink::ExternalVxlan device_request(const WantedOverlayDevice& wanted) {
-    return {.name = wanted.name, .port = wanted.port, .mac = wanted.mac, .mtu = wanted.mtu};
+netlink::ExternalVxlan device_request(const WantedOverlayDevice& wanted, const LinkTable& links) {
+    return {.name = wanted.name,
+            .port = wanted.port,
+            .mac = wanted.mac,
+            .mtu = wanted.mtu,
+            .ifindex = links.by_index(wanted.ifindex) == nullptr ? wanted.ifindex : 0};
 }
 
 // Who keeps the overlay device from its UDP port. Only a device that is up has its socket open (EADDRINUSE); of two
@@ -46,7 +50,7 @@ public:
 
     // In two steps: a device that could not come up is not made again and again, with events that ask for more.
     void create() {
-        if (!execute(netlink::create_external_vxlan(device_request(wanted_)))) {
+        if (!execute(netlink::create_external_vxlan(device_request(wanted_, links_)))) {
             return;
         }
         const auto link = netlink::find_link(socket_, wanted_.name);

@@ -238,17 +238,21 @@ WantedMaps desired_maps(const OverlaySettings& settings, const DesiredInputs& in
 WantedHostNetwork desired_host_network(const OverlaySettings& settings, const DesiredInputs& inputs) {
     const Node& self = *inputs.cluster->self();
     HostNetworkInputs host;
-    host.overlay = WantedOverlayDevice{.name = settings.device,
-                                       .port = settings.port,
-                                       .mac = node_vtep_mac(settings, self),
-                                       .mtu = overlay_mtu(settings, inputs.underlay_mtu),
-                                       .addresses = {overlay_address(settings, self)}};
+    if (inputs.overlay == OverlayUse::own) {
+        host.overlay = WantedOverlayDevice{.name = settings.device,
+                                           .port = settings.port,
+                                           .mac = node_vtep_mac(settings, self),
+                                           .mtu = overlay_mtu(settings, inputs.underlay_mtu),
+                                           .addresses = {overlay_address(settings, self)},
+                                           .ifindex = inputs.overlay_ifindex};
+    }
     host.node_address = self.internal_ip;
     host.peers = peer_prefixes(settings, inputs);
     host.cluster_cidrs = settings.cluster_cidrs;
     for (const auto& pod : *inputs.pods) {
-        host.pods.push_back({.ip = pod.ip, .mac = pod.mac, .host_interface = pod.host_interface});
+        host.pods.push_back({.ip = pod.ip, .mac = pod.mac, .host_interface = pod.host_interface, .way = pod.way});
     }
+    host.pod_bridges = inputs.pod_bridges;
     if (inputs.macvlans != nullptr) {
         for (const auto& network : *inputs.macvlans) {
             host.shims.push_back(shim_of(network, self.name));

@@ -58,6 +58,7 @@ struct AttachedPod {
     std::uint32_t ifindex = 0;
     std::uint32_t mtu = 0;
     PodSnat snat = {};
+    WayToPod way = WayToPod::own_route;
 };
 
 // What pods' packets to the outside are translated to.
@@ -81,6 +82,12 @@ struct OverlaySettings {
     SnatSettings snat;
 };
 
+// Whose device carries the host's traffic to the other nodes.
+enum class OverlayUse : std::uint8_t {
+    own,
+    borrowed,  // flannel's, which has the port still, and the routes to the peers
+};
+
 struct DesiredInputs {
     const Cluster* cluster = nullptr;                        // with a node that is this one
     const std::map<std::string, PeerPath>* paths = nullptr;  // by node name; a peer without one is not routed
@@ -90,6 +97,9 @@ struct DesiredInputs {
     const std::vector<MacvlanNetwork>* macvlans = nullptr;  // null: none
     std::map<std::uint32_t, nat_device> uplinks;  // by ifindex: the devices that packets may leave the cluster by
     const IpMasqAgentConfig* ip_masq_agent = nullptr;
+    std::vector<std::string> pod_bridges = {};  // HostNetworkInputs::pod_bridges
+    OverlayUse overlay = OverlayUse::own;
+    std::uint32_t overlay_ifindex = 0;  // of the overlay device of the last pass, 0: none
 };
 
 // What VXLAN over IPv4 adds to a packet: IPv4, UDP, VXLAN and the inner Ethernet header (RFC 7348).

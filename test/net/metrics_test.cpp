@@ -12,6 +12,7 @@
 
 #include <gmock/gmock.h>
 
+#include "test/net/harness/prometheus.h"
 #include "test/net/harness/scrape.h"
 #include "test/net/harness/socket.h"
 #include "test/net/harness/two_nodes.h"
@@ -48,6 +49,10 @@ std::size_t occurrences(const std::string& text, const std::string& part) {
         ++count;
     }
     return count;
+}
+
+std::string promtool() {
+    return prometheus_program("promtool");
 }
 
 // promtool has nothing to say against it.

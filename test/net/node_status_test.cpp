@@ -31,7 +31,8 @@ protected:
                                               .node_name = "n1",
                                               .startup_taint = taint_,
                                               .period = period_,
-                                              .pace = pace_})
+                                              .pace = pace_,
+                                              .report = [this](const auto& trouble) { reports_.push_back(trouble); }})
                       .value();
     }
     // Of what is asked for a node named n1.
@@ -84,6 +85,7 @@ protected:
     std::string taint_;
     std::chrono::milliseconds period_{200};
     std::chrono::milliseconds pace_{1};
+    std::vector<NodeStatus::Trouble> reports_;
     std::unique_ptr<NodeStatus> status_;
     std::mutex mutex_;
     std::vector<std::string> patches_;
@@ -251,6 +253,38 @@ TEST_F(NodeStatusTest, SomebodyWhoWritesAllTheTime_IsAnsweredOnceASecond) {
         ASSERT_EQ(patches().size(), 3U);
         const std::scoped_lock lock(mutex_);
         EXPECT_GE(patched_at_[2] - patched_at_[0], std::chrono::milliseconds(1900));
+    });
+}
+
+TEST_F(NodeStatusTest, Trouble_IsReportedFromTheSecondFailureOnAndWhenItIsOver) {
+    in_scene([&] {
+        for (int i = 0; i < 4; ++i) {
+            has(of_cloud);
+        }
+        script_.add("patch condition", ApiScript::json(forbidden, 403));
+        script_.add("patch condition", ApiScript::json(forbidden, 403));
+        script_.add("patch condition", ApiScript::json("{}", 500));
+        status_->publish({}, {});
+        runs_until([&] { return reports_.size() == 3; });
+        EXPECT_EQ(patches().size(), 4U) << "nothing is said of the first one, which may be by chance";
+        EXPECT_THAT(reports_[0].reason, HasSubstr("/api/v1/nodes/n1/status: 403: nodes \"n1\" is forbidden: no"));
+        EXPECT_EQ(reports_[0].action,
+                  R"(its ClusterRole must have {apiGroups: [""], resources: [nodes/status], verbs: [patch]})");
+        EXPECT_THAT(reports_[1].reason, HasSubstr("/api/v1/nodes/n1/status: 500"));
+        EXPECT_THAT(reports_[1].action, HasSubstr("API server"));
+        EXPECT_EQ(reports_[2].reason + reports_[2].action, "");
+    });
+}
+
+TEST_F(NodeStatusTest, SingleFailure_IsNotReported) {
+    in_scene([&] {
+        has(of_cloud);
+        has(of_cloud);
+        script_.add("patch condition", ApiScript::json("{}", 500));
+        status_->publish({}, {});
+        runs_until([&] { return !reports_.empty(); });
+        EXPECT_EQ(patches().size(), 2U);
+        EXPECT_EQ(reports_[0].reason + reports_[0].action, "");
     });
 }
 

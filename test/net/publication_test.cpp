@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "test/net/api_node.h"
+#include "test/net/harness/scrape.h"
 #include "test/net/harness/two_nodes.h"
 
 namespace podlane::net {
@@ -116,6 +117,43 @@ TEST_F(AnnotationsTest, AnnotationsThatSomebodyRemoves_AreWrittenAgainAndTheMacS
     n1.serve();
     EXPECT_EQ(annotations_of(first_patch(n1)), of_flannel);
     EXPECT_EQ(mac_of(overlay_of(n1)), MacAddress::parse("0e:61:06:ff:7a:73").value());
+}
+
+// What `agentctl status` has of a subsystem, by name.
+json subsystem(Node& node, const std::string& name) {
+    const auto status = json::parse(node.agentctl({"status", "-o", "json"}).out, nullptr, false);
+    for (const auto& one : status.value("subsystems", json::array())) {
+        if (one.at("name") == name) {
+            return one;
+        }
+    }
+    return {};
+}
+
+TEST_F(AnnotationsTest, RefusedPatch_DegradesTheNodeWhichStaysReadyUntilItIsWritten) {
+    ApiNode n1(underlay_, "n1", "192.168.56.11", "10.244.0.0/24");
+    for (int i = 0; i < 2; ++i) {
+        n1.script().add("patch condition",
+                        ApiScript::json(R"({"kind":"Status","code":403,"message":"nodes \"n1\" is forbidden"})", 403));
+        n1.script().add("list condition", list_of(json::object()));
+    }
+    start(n1, json::object());
+    const auto is = [&](const char* state) { return subsystem(n1.node(), "publication").value("state", "") == state; };
+    EXPECT_TRUE(is("ok"));
+    ASSERT_TRUE(wait_until([&] { return is("degraded"); }, 15s));
+    const auto refused = subsystem(n1.node(), "publication");
+    EXPECT_EQ(n1.patches().size(), 2U);
+    EXPECT_THAT(refused.at("reason").get<std::string>(),
+                testing::AllOf(testing::HasSubstr("the Node cannot be written: https://127.0.0.1:"),
+                               testing::EndsWith("/api/v1/nodes/n1/status: 403: nodes \"n1\" is forbidden")));
+    EXPECT_EQ(refused.at("action"),
+              R"(its ClusterRole must have {apiGroups: [""], resources: [nodes/status], verbs: [patch]})");
+    const auto readiness = get(n1.node().ns(), "http://127.0.0.1:9479/readyz?verbose");
+    EXPECT_EQ(readiness.status, 200) << readiness.body;
+    EXPECT_THAT(readiness.body, testing::HasSubstr("[!]publication degraded: the Node cannot be written: "));
+    ASSERT_TRUE(wait_until([&] { return is("ok"); }, 15s));
+    EXPECT_EQ(n1.patches().size(), 3U);
+    EXPECT_EQ(n1.node().agentctl({"status"}).status, 0);
 }
 
 //   pod a --- node 1 (192.168.0.1) === VXLAN === node 2 (192.168.0.2, which took over a MAC of flannel's) --- pod b

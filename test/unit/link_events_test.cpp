@@ -47,6 +47,17 @@ TEST(LinkEventsTest, DevicesThatPodlaneUses_MatterAndOthersDoNot) {
     EXPECT_FALSE(disturbs(link(2, "eth0")));
 }
 
+TEST(LinkEventsTest, BorrowedOverlayDeviceAndPortsOfABridge_Matter) {
+    const auto borrowing = build_host_network(
+        {.pods = {{.ip = address("10.244.1.5"), .mac = pod_mac, .host_interface = "veth5", .way = WayToPod::bridge}},
+         .pod_bridges = {"cni0"}});
+    EXPECT_TRUE(may_disturb(link(overlay_ifindex, "flannel.1"), borrowing, overlay_ifindex));
+    EXPECT_TRUE(may_disturb(link(9, "veth5"), borrowing, overlay_ifindex));
+    EXPECT_TRUE(may_disturb(link(9, "cni0"), borrowing, overlay_ifindex)) << "its MAC is the pods' gateway's";
+    EXPECT_FALSE(may_disturb(link(9, "eth0"), borrowing, overlay_ifindex));
+    EXPECT_FALSE(may_disturb(link(9, "eth0"), borrowing, 0));
+}
+
 TEST(LinkEventsTest, WithoutAnOverlayDevice_AnyDeviceMayHaveFreedItsPort) {
     EXPECT_TRUE(may_disturb(link(12, "flannel.1"), wanted(), 0));
     auto unknown = wanted();

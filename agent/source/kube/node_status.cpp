@@ -32,6 +32,7 @@ constexpr HttpTimeouts timeouts = {
     .connect = seconds(10), .head = seconds(30), .silence = seconds(10), .total = seconds(60)};
 constexpr milliseconds first_backoff = seconds(1);
 constexpr unsigned most_doublings = 6;
+constexpr unsigned failures_to_report = 2;
 // A Node with its images and annotations.
 constexpr std::size_t longest_answer = 4UL * 1024 * 1024;
 
@@ -184,6 +185,9 @@ void NodeStatus::take_untainted() {
 void NodeStatus::rest() {
     failures_ = 0;
     problem_.clear();
+    if (options_.report) {
+        options_.report({});
+    }
     schedule(std::exchange(again_, false) ? options_.pace : spread(options_.period));
 }
 
@@ -219,17 +223,22 @@ void NodeStatus::begin(const HttpQuery& request, void (NodeStatus::*then)()) {
     call_ = std::move(*call);
 }
 
-// Told once, as long as it stays the same.
-void NodeStatus::fail(std::string problem) {
-    if (std::exchange(status_, 0) == http_forbidden) {
-        problem += fmt::format("; its ClusterRole must have {}", right_);
-    }
+// Logged once, as long as it stays the same.
+void NodeStatus::fail(std::string reason) {
+    const bool forbidden = std::exchange(status_, 0) == http_forbidden;
+    const auto missing = forbidden ? fmt::format("its ClusterRole must have {}", right_) : std::string();
+    auto problem = forbidden ? fmt::format("{}; {}", reason, missing) : reason;
     if (problem != problem_) {
         log::warning("the Node cannot be written: {}; it is tried again", problem);
         problem_ = std::move(problem);
     }
     again_ = false;
     const auto delay = std::min(first_backoff * (1U << std::min(failures_++, most_doublings)), options_.period);
+    if (options_.report && failures_ >= failures_to_report) {
+        options_.report(
+            {.reason = std::move(reason),
+             .action = forbidden ? missing : "see to it that the API server can be reached and accepts it"});
+    }
     schedule(spread(delay));
 }
 

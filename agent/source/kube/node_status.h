@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <random>
@@ -28,12 +29,20 @@ namespace podlane {
 // taken back when the agent ends: the datapath forwards. A failure is a warning, and tried again.
 class NodeStatus {
 public:
+    // What somebody has to know of: a single failure is nothing of that, the next try may well succeed. Both are empty
+    // when the Node is as it should be.
+    struct Trouble {
+        std::string reason;
+        std::string action;
+    };
     struct Options {
         KubeAccessSource access;
         std::string node_name;
         std::string startup_taint = std::string();                    // its key; empty: no taint is touched
         std::chrono::milliseconds period = std::chrono::seconds(60);  // half to one and a half, by chance
         std::chrono::milliseconds pace = std::chrono::seconds(1);     // of PATCHes, at the most
+        // Told at the second failure in a row and each one after, and whenever the Node is as it should be.
+        std::function<void(const Trouble&)> report = {};
     };
 
     // The loop must outlive it.
@@ -73,7 +82,7 @@ private:
     void rest();
     // What the answer to a request means; `then` when it is 200.
     void begin(const HttpQuery& request, void (NodeStatus::*then)());
-    void fail(std::string problem);
+    void fail(std::string reason);
     void schedule(std::chrono::milliseconds delay);
     [[nodiscard]] std::chrono::milliseconds spread(std::chrono::milliseconds time);
 
