@@ -130,7 +130,7 @@ struct Outside {
     std::unique_ptr<Announcement> announcement;
 };
 
-Result<Outside> tell_outside(EventLoop& loop, const NodeAgent& agent, const Config& config) {
+Result<Outside> tell_outside(EventLoop& loop, NodeAgent& agent, const Config& config) {
     Outside outside;
     if (config.listen) {
         auto monitoring = Monitoring::start(loop, agent, *config.listen);
@@ -142,7 +142,10 @@ Result<Outside> tell_outside(EventLoop& loop, const NodeAgent& agent, const Conf
     if (config.state.source == StateSource::kubernetes) {
         auto status = NodeStatus::create(loop, {.access = access_of(config),
                                                 .node_name = config.node_name,
-                                                .startup_taint = config.kubernetes.startup_taint});
+                                                .startup_taint = config.kubernetes.startup_taint,
+                                                .report = [&agent](const NodeStatus::Trouble& trouble) {
+                                                    agent.report_publication(trouble.reason, trouble.action);
+                                                }});
         if (!status) {
             return std::unexpected(status.error());
         }

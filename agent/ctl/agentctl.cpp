@@ -13,6 +13,7 @@
 #include "agent/ctl/completion.h"
 #include "agent/ctl/doctor_command.h"
 #include "agent/ctl/map_commands.h"
+#include "agent/ctl/migrate_command.h"
 #include "agent/ctl/nat_commands.h"
 
 namespace podlane::ctl {
@@ -38,6 +39,7 @@ public:
         add_map_commands();
         add_nat_commands();
         add_doctor();
+        add_migrate();
         add_completion();
     }
     CommandLine(const CommandLine&) = delete;
@@ -76,9 +78,9 @@ private:
         run_dir_ = app_.add_option("--run-dir", context_.run_dir, "directory of the agent's socket")
                        ->envname("PODLANE_RUN_DIR")
                        ->capture_default_str();
-        app_.add_option("--bpffs", context_.bpffs, "directory of the pinned maps")
-            ->envname("PODLANE_BPFFS")
-            ->capture_default_str();
+        bpffs_ = app_.add_option("--bpffs", context_.bpffs, "directory of the pinned maps")
+                     ->envname("PODLANE_BPFFS")
+                     ->capture_default_str();
         app_.add_option_function<std::string>(
                 "-o,--output", [this](const std::string& name) { context_.format = output_formats.at(name); },
                 "table, wide, json or yaml")
@@ -168,6 +170,48 @@ private:
             "ask the LANs of macvlan networks as well: puts ARP requests on them");
     }
 
+    void add_migrate() {
+        CLI::App* migrate = group(app_, "migrate", "takes this node over from flannel with its pods running, or back");
+        migrate->require_subcommand(1);
+        const auto step = [&](const std::string& name, const std::string& help,
+                              Outcome<ExitStatus> (*carry_out)(const Context&, const MigrateOptions&)) {
+            add_migrate_options(
+                *command(*migrate, name, help, [this, carry_out] { return carry_out(context_, given_migrate()); }));
+        };
+        step("plan", "what would be done, and what stands in the way; changes nothing", &migrate_plan);
+        step("apply", "hands the pods of flannel's bridge to the agent", &migrate_apply);
+        step("verify", "whether podlane forwards all that flannel did; changes nothing", &migrate_verify);
+        step("commit", "removes flannel's device and rules", &migrate_commit);
+        step("rollback", "puts flannel's device and rules back, and removes podlane's; needs a stopped agent",
+             &migrate_rollback);
+        migrate->footer(
+            "In this order; docs/install.md tells the whole. Exit status 0 done or well, 5 something stands in the way "
+            "or is not well.");
+    }
+    void add_migrate_options(CLI::App& step) {
+        step.add_option("--config", migrate_.config, "the agent's configuration file")->type_name("FILE");
+        step.add_option("--root", migrate_.root, "the node's root file system, in a container")
+            ->type_name("DIR")
+            ->capture_default_str();
+        step.add_option("--record", migrate_.record, "what apply wrote (/var/lib/podlane/migration.json)")
+            ->type_name("FILE");
+        step.add_option("--flannel-device", migrate_.flannel_device, "the one with the configured VNI and port")
+            ->type_name("NAME");
+        step.add_option("--bridge", migrate_.bridge, "where flannel's pods are")
+            ->type_name("NAME")
+            ->capture_default_str();
+    }
+    // Directories that were not named, nor by variables, are the configuration's.
+    MigrateOptions given_migrate() {
+        if (run_dir_->count() > 0) {
+            migrate_.run_dir = context_.run_dir.string();
+        }
+        if (bpffs_->count() > 0) {
+            migrate_.bpffs = context_.bpffs.string();
+        }
+        return migrate_;
+    }
+
     void add_completion() {
         CLI::App* completion = group(app_, "completion", "a completion script for a shell");
         completion->require_subcommand(1);
@@ -185,7 +229,9 @@ private:
     std::string map_key_;
     Decoding decoding_ = Decoding::named;
     CLI::Option* run_dir_ = nullptr;
+    CLI::Option* bpffs_ = nullptr;
     DoctorOptions doctor_;
+    MigrateOptions migrate_;
 };
 
 }  // namespace

@@ -59,8 +59,9 @@ _agentctl() {{
   local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}} path="" words="" word
   case "$previous" in
     -o | --output) mapfile -t COMPREPLY < <(compgen -W "table wide json yaml" -- "$current"); return ;;
-    --run-dir | --bpffs) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-    --timeout) return ;;
+    --run-dir | --bpffs | --root) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+    --config | --record) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --timeout | --flannel-device | --bridge) return ;;
   esac
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
     case "$path $word" in

@@ -8,6 +8,7 @@
 
 #include "agent/ctl/output.h"
 #include "agent/doctor/checks.h"
+#include "agent/text/printable.h"
 
 namespace podlane::ctl {
 namespace {
@@ -23,12 +24,6 @@ Json record_of(const Finding& finding) {
             {"mend", finding.mend}};
 }
 
-// What the kernel and files gave is shown; what would move a terminal's cursor is not.
-std::string printable(std::string text) {
-    std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-    return text;
-}
-
 std::string looked_at(const doctor::Facts& facts) {
     const auto pods = facts.veth_pods.size() + facts.pod_routes.size();
     return fmt::format(
@@ -40,11 +35,12 @@ std::string looked_at(const doctor::Facts& facts) {
 void print_text(const Context& context, const std::vector<Finding>& findings, const std::string& looked) {
     std::ostream& out = *context.out;
     for (const auto& finding : findings) {
-        out << printable(fmt::format("{:<8}  {}: {}", doctor::to_string(finding.severity), finding.id, finding.what))
+        out << without_controls(
+                   fmt::format("{:<8}  {}: {}", doctor::to_string(finding.severity), finding.id, finding.what))
             << '\n';
-        out << printable(fmt::format("          seen: {}", finding.evidence)) << '\n';
+        out << without_controls(fmt::format("          seen: {}", finding.evidence)) << '\n';
         if (!finding.mend.empty()) {
-            out << printable(fmt::format("          mend: {}", finding.mend)) << '\n';
+            out << without_controls(fmt::format("          mend: {}", finding.mend)) << '\n';
         }
     }
     const auto problems =

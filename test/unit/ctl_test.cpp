@@ -286,6 +286,28 @@ TEST(AgentctlDoctorTest, ConfigurationThatCannotBeRead_IsNamedAndNothingIsPrinte
     EXPECT_NE(ran.err.find("/nonexistent/podlane.yaml"), std::string::npos) << ran.err;
 }
 
+TEST(AgentctlMigrateTest, ConfigurationOrRootThatCannotBeRead_IsNamedAndNothingIsPrinted) {
+    for (const auto* step : {"plan", "apply", "verify", "commit"}) {
+        const auto ran = agentctl({"migrate", step, "--config", "/nonexistent/podlane.yaml"});
+        EXPECT_EQ(ran.status, ExitStatus::error);
+        EXPECT_EQ(ran.out, "");
+        EXPECT_NE(ran.err.find("/nonexistent/podlane.yaml"), std::string::npos) << ran.err;
+    }
+    const auto ran = agentctl({"migrate", "rollback", "--root", "/nonexistent"});
+    EXPECT_EQ(ran.status, ExitStatus::usage);
+    EXPECT_EQ(ran.err, "agentctl: --root: \"/nonexistent\" is no absolute path of a directory\n");
+}
+
+TEST(AgentctlMigrateTest, RecordThatIsNone_KeepsRollbackFromTouchingAnything) {
+    const TemporaryDirectory directory;
+    const auto record = directory.path() / "migration.json";
+    std::ofstream(record) << "{}";
+    const auto ran = agentctl({"migrate", "rollback", "--record", record.string(), "--run-dir", directory.path()});
+    EXPECT_EQ(ran.status, ExitStatus::error);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(ran.err, fmt::format("agentctl: {}: version is missing, this agentctl knows 1\n", record.string()));
+}
+
 struct UsageCase {
     std::vector<std::string> arguments;
     std::string message;
@@ -304,6 +326,9 @@ INSTANTIATE_TEST_SUITE_P(
     Arguments, UsageTest,
     testing::Values(UsageCase{{}, "A subcommand is required"}, UsageCase{{"map"}, "A subcommand is required"},
                     UsageCase{{"nope"}, R"(there is no command or option "nope")"},
+                    UsageCase{{"migrate"}, "A subcommand is required"},
+                    UsageCase{{"migrate", "now"}, R"(there is no command or option "now")"},
+                    UsageCase{{"migrate", "plan", "--probe"}, R"(there is no command or option "--probe")"},
                     UsageCase{{"map", "nope"}, R"(there is no command or option "nope")"},
                     UsageCase{{"status", "extra"}, R"(there is no command or option "extra")"},
                     UsageCase{{"status", "--nope"}, R"(there is no command or option "--nope")"},
@@ -345,6 +370,8 @@ TEST(AgentctlCompletionTest, Bash_CompletesCommandsMapsAndFormats) {
     EXPECT_EQ(completions(script, "agentctl map dump pods"), "pods_by_ipv4\n");
     EXPECT_EQ(completions(script, "agentctl -o json map get flow"), "flow_owners\n");
     EXPECT_EQ(completions(script, "agentctl status -o y"), "yaml\n");
+    EXPECT_EQ(completions(script, "agentctl migrate ver"), "verify\n");
+    EXPECT_EQ(completions(script, "agentctl migrate commit --re"), "--record\n");
 }
 
 TEST(TimeoutTest, SecondsAndMilliseconds) {
