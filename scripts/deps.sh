@@ -31,7 +31,8 @@ installed() { dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null | grep -
 
 # Programs whose package would start a service: only taken out of it. The tests look for them there, after PATH.
 tools_dir=${PODLANE_CACHE:-/var/cache/podlane}/tools
-have_promtool() { command -v promtool >/dev/null || [[ -x $tools_dir/usr/bin/promtool ]]; }
+have_tool() { command -v "$1" >/dev/null || [[ -x $tools_dir/usr/bin/$1 ]]; }
+have_prometheus() { have_tool prometheus && have_tool promtool; }
 
 missing=()
 for package in "${packages[@]}"; do
@@ -44,11 +45,11 @@ if ! installed bpftool || ! dpkg --compare-versions "$(libbpf_version || echo 0)
   need_backports=true
 fi
 
-if [[ ${#missing[@]} -eq 0 && $need_backports == false ]] && containerd_unpacked && have_promtool; then
+if [[ ${#missing[@]} -eq 0 && $need_backports == false ]] && containerd_unpacked && have_prometheus; then
   exit 0
 fi
 if [[ $(id -u) -ne 0 ]]; then
-  die "must run as root to install: ${missing[*]} ${backported[*]} ${containerd_packages[*]} promtool"
+  die "must run as root to install: ${missing[*]} ${backported[*]} ${containerd_packages[*]} prometheus"
 fi
 
 export DEBIAN_FRONTEND=noninteractive
@@ -81,9 +82,9 @@ unpack_programs() {
   rm -rf "$scratch"
 }
 
-if ! have_promtool; then
+if ! have_prometheus; then
   apt-get "${options[@]}" -q update
-  unpack_programs prometheus ./usr/bin/promtool
+  unpack_programs prometheus ./usr/bin/prometheus ./usr/bin/promtool
 fi
 if [[ ${#missing[@]} -gt 0 ]]; then
   apt-get "${options[@]}" -q update

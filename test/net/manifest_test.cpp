@@ -56,6 +56,12 @@ TEST_F(ManifestTest, CniConfiguration_NamesPodlaneFirst) {
     const auto parsed = nlohmann::json::parse(text);
     EXPECT_EQ(parsed.at("plugins").at(0), (nlohmann::json{{"type", "podlane"}}));
     EXPECT_EQ(parsed.at("cniVersion"), "1.0.0");
+    const auto beside_flannel = nlohmann::json::parse(Manifest("overlays/flannel/flannel.yaml")
+                                                          .of_kind("ConfigMap")["data"]["05-podlane.conflist"]
+                                                          .as<std::string>());
+    EXPECT_EQ(beside_flannel.at("name"), "cbr0");
+    EXPECT_EQ(beside_flannel.at("plugins").at(0).at("ipam").at("dataDir"), "/var/lib/cni/networks");
+    EXPECT_EQ(beside_flannel.at("plugins").at(1), parsed.at("plugins").at(1));
 }
 
 TEST_F(ManifestTest, CniConfiguration_IsTheAgentsToWrite) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/net/harness/scrape.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <sstream>
 
@@ -56,19 +54,6 @@ Scrape scrape(Node& node) {
         raise_error("no metrics of {}: {} {}", node.name(), answer.status, answer.body);
     }
     return Scrape(answer.body);
-}
-
-std::string promtool() {
-    const char* path = std::getenv("PATH");
-    const char* cache = std::getenv("PODLANE_CACHE");
-    std::istringstream folders(path == nullptr ? "" : path);
-    for (std::string folder; std::getline(folders, folder, ':');) {
-        if (const auto program = folder + "/promtool"; access(program.c_str(), X_OK) == 0) {
-            return program;
-        }
-    }
-    const auto unpacked = std::string(cache == nullptr ? "/var/cache/podlane" : cache) + "/tools/usr/bin/promtool";
-    return access(unpacked.c_str(), X_OK) == 0 ? unpacked : "";
 }
 
 }  // namespace podlane::net

@@ -39,7 +39,4 @@ private:
 // Of the node's agent, at the default of `listen`. Raises when it does not answer.
 [[nodiscard]] Scrape scrape(Node& node);
 
-// promtool, of PATH or as scripts/deps.sh leaves it. Empty: there is none.
-[[nodiscard]] std::string promtool();
-
 }  // namespace podlane::net
