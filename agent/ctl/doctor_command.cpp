@@ -8,21 +8,12 @@
 
 #include "agent/ctl/output.h"
 #include "agent/doctor/checks.h"
-#include "agent/text/printable.h"
 
 namespace podlane::ctl {
 namespace {
 
 using doctor::Finding;
 using doctor::Severity;
-
-Json record_of(const Finding& finding) {
-    return {{"id", finding.id},
-            {"severity", doctor::to_string(finding.severity)},
-            {"what", finding.what},
-            {"evidence", finding.evidence},
-            {"mend", finding.mend}};
-}
 
 std::string looked_at(const doctor::Facts& facts) {
     const auto pods = facts.veth_pods.size() + facts.pod_routes.size();
@@ -35,13 +26,7 @@ std::string looked_at(const doctor::Facts& facts) {
 void print_text(const Context& context, const std::vector<Finding>& findings, const std::string& looked) {
     std::ostream& out = *context.out;
     for (const auto& finding : findings) {
-        out << without_controls(
-                   fmt::format("{:<8}  {}: {}", doctor::to_string(finding.severity), finding.id, finding.what))
-            << '\n';
-        out << without_controls(fmt::format("          seen: {}", finding.evidence)) << '\n';
-        if (!finding.mend.empty()) {
-            out << without_controls(fmt::format("          mend: {}", finding.mend)) << '\n';
-        }
+        out << doctor::to_text(finding);
     }
     const auto problems =
         std::ranges::count_if(findings, [](const Finding& finding) { return finding.severity != Severity::note; });
@@ -62,7 +47,7 @@ Outcome<ExitStatus> doctor_report(const Context& context, const DoctorOptions& o
     const auto findings = doctor::check_all(facts);
     if (context.format == OutputFormat::json || context.format == OutputFormat::yaml) {
         Json records = Json::array();
-        std::ranges::transform(findings, std::back_inserter(records), record_of);
+        std::ranges::transform(findings, std::back_inserter(records), &doctor::to_json);
         print_document(context, records);
     } else {
         print_text(context, findings, looked_at(facts));

@@ -6,11 +6,6 @@
 
 namespace podlane::doctor {
 
-std::string_view to_string(Severity severity) {
-    constexpr auto names = std::to_array<std::string_view>({"problem", "warning", "note"});
-    return names.at(static_cast<std::size_t>(severity));
-}
-
 std::vector<Finding> check_all(const Facts& facts) {
     constexpr auto checks = std::to_array({&check_firewall, &check_reverse_paths, &check_foreign_macs, &check_dhcp,
                                            &check_pod_routes, &check_kube_proxy});

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 namespace podlane::doctor {
 
 enum class Severity : std::uint8_t {
@@ -24,5 +26,8 @@ struct Finding {
 
     bool operator==(const Finding&) const = default;
 };
+// Two or three lines for a terminal, without control characters; ends with a newline.
+[[nodiscard]] std::string to_text(const Finding& finding);
+[[nodiscard]] nlohmann::ordered_json to_json(const Finding& finding);
 
 }  // namespace podlane::doctor

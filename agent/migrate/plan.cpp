@@ -170,14 +170,6 @@ std::vector<std::string> steps_of(const Facts& facts, const std::vector<PlannedP
     return steps;
 }
 
-nlohmann::ordered_json to_json(const Finding& finding) {
-    return {{"id", finding.id},
-            {"severity", doctor::to_string(finding.severity)},
-            {"what", finding.what},
-            {"evidence", finding.evidence},
-            {"mend", finding.mend}};
-}
-
 std::string text_of(Ipv4Address address) {
     return address.is_unspecified() ? "" : address.to_string();
 }
@@ -204,8 +196,7 @@ Plan make_plan(const Facts& facts) {
 nlohmann::ordered_json to_json(const Plan& plan) {
     using Json = nlohmann::ordered_json;
     Json findings = Json::array();
-    std::ranges::transform(plan.findings, std::back_inserter(findings),
-                           [](const Finding& finding) { return to_json(finding); });
+    std::ranges::transform(plan.findings, std::back_inserter(findings), &doctor::to_json);
     Json pods = Json::array();
     for (const auto& pod : plan.pods) {
         pods.push_back({{"namespace", pod.endpoint.name_space},
