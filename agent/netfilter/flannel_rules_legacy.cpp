@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include <algorithm>
+#include <functional>
 #include <ranges>
 #include <utility>
 
@@ -212,6 +213,24 @@ Result<void> change_table(const FlannelTable& table, Step step) {
     return change.commit();
 }
 
+// One after the other, under the lock that iptables takes; none where there is nothing to do.
+Result<void> change_tables(std::span<const FlannelTable> tables,
+                           const std::function<Result<void>(const FlannelTable&)>& change) {
+    if (tables.empty()) {
+        return {};
+    }
+    const auto lock = lock_iptc_tables();
+    if (!lock) {
+        return std::unexpected(lock.error());
+    }
+    for (const auto& table : tables) {
+        if (auto done = change(table); !done) {
+            return done;
+        }
+    }
+    return {};
+}
+
 bool is_present(const std::string& table) {
     const auto names = present_iptc_tables();
     return std::ranges::find(names, table) != names.end();
@@ -237,38 +256,13 @@ Result<std::vector<FlannelTable>> read_legacy() {
 }
 
 Result<void> remove_legacy(std::span<const FlannelTable> tables) {
-    if (tables.empty()) {
-        return {};
-    }
-    const auto lock = lock_iptc_tables();
-    if (!lock) {
-        return std::unexpected(lock.error());
-    }
-    for (const auto& table : tables) {
-        if (!is_present(table.name)) {
-            continue;
-        }
-        if (auto done = change_table(table, &remove_from); !done) {
-            return done;
-        }
-    }
-    return {};
+    return change_tables(tables, [](const FlannelTable& table) {
+        return is_present(table.name) ? change_table(table, &remove_from) : Result<void>();
+    });
 }
 
 Result<void> restore_legacy(std::span<const FlannelTable> tables) {
-    if (tables.empty()) {
-        return {};
-    }
-    const auto lock = lock_iptc_tables();
-    if (!lock) {
-        return std::unexpected(lock.error());
-    }
-    for (const auto& table : tables) {
-        if (auto done = change_table(table, &restore_into); !done) {
-            return done;
-        }
-    }
-    return {};
+    return change_tables(tables, [](const FlannelTable& table) { return change_table(table, &restore_into); });
 }
 
 }  // namespace podlane::netfilter::flannel
