@@ -271,7 +271,7 @@ void NodeAgent::report_config_problem(std::string problem) {
     report_config();
 }
 
-void NodeAgent::report_publication(std::string problem, std::string action) {
+void NodeAgent::report_publication(const std::string& problem, std::string action) {
     if (problem.empty()) {
         health_.ok("publication", "the Node is as it should be");
     } else {
