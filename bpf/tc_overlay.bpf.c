@@ -49,7 +49,7 @@ static __always_inline void learn_leaving_flow(const struct packet *packet)
 {
 	struct flow_key sender = flow_key_from_pod(packet);
 
-	if (bpf_map_lookup_elem(&pods_by_ipv4, &packet->source))
+	if (has_passed_us(bpf_map_lookup_elem(&pods_by_ipv4, &packet->source)))
 		learn_from_stack(packet, &sender, FLOW_PENDING_FROM_POD);
 }
 

@@ -59,6 +59,7 @@ static __always_inline int send_by_overlay(struct __sk_buff *skb)
 
 /* What the stack forwards to a node or its pods goes the way that our own packets to it go. */
 static __always_inline int send_to_node(struct __sk_buff *skb, const struct packet *packet,
+					const struct pod_endpoint *pod,
 					const struct node_route *node)
 {
 	struct flow_key sender = flow_key_from_pod(packet);
@@ -68,7 +69,8 @@ static __always_inline int send_to_node(struct __sk_buff *skb, const struct pack
 	if (node->path != NODE_PATH_DIRECT)
 		return send_by_overlay(skb);
 	count_path(skb, PATH_STACK_TO_DIRECT);
-	learn_from_stack(packet, &sender, FLOW_PENDING_FROM_POD);
+	if (has_passed_us(pod))
+		learn_from_stack(packet, &sender, FLOW_PENDING_FROM_POD);
 	return VERDICT_PASS;
 }
 
@@ -191,7 +193,7 @@ static __always_inline int leave_from_unknown_pod(struct __sk_buff *skb,
 	struct destination destination = find_destination(packet->destination);
 
 	if (destination.kind == DESTINATION_NODE && destination.node)
-		return send_to_node(skb, packet, destination.node);
+		return send_to_node(skb, packet, NULL, destination.node);
 	return destination.kind == DESTINATION_UNTRANSLATED
 		   ? VERDICT_PASS
 		   : drop_packet(skb, DIRECTION_TO_UNDERLAY, DROP_NAT_NO_POD);
@@ -270,7 +272,7 @@ int to_underlay(struct __sk_buff *skb)
 
 	destination = find_destination(packet.destination);
 	if (destination.kind == DESTINATION_NODE && destination.node)
-		return send_to_node(skb, &packet, destination.node);
+		return send_to_node(skb, &packet, pod, destination.node);
 	return leave_node(skb, &packet, pod, destination.kind);
 }
 

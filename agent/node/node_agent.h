@@ -73,7 +73,7 @@ public:
     // A change of configuration that was refused; empty when the configuration is good again.
     void report_config_problem(std::string problem);
     // Why this node's Node object cannot be written, and what to do; empty when it is as it should be.
-    void report_publication(std::string problem, std::string action);
+    void report_publication(const std::string& problem, std::string action);
     // What ip-masq-agent's file says by now. An error: it is broken, what it said before holds, also to an earlier
     // agent. That is in the maps as long as the source is not in sync.
     void use_ip_masq_agent(const Result<IpMasqAgentConfig>& rules);
@@ -139,6 +139,7 @@ private:
     // Makes the host's network as wanted_network_ is to be now; false: there is no overlay device.
     [[nodiscard]] bool apply_host_network();
     [[nodiscard]] bool load_datapath();
+    void look_at_pod_hooks();
     void reconcile_maps();
     void reconcile_hooks();
     void report_pods();

@@ -358,8 +358,16 @@ bool NodeAgent::load_datapath() {
     return true;
 }
 
+// New pods have no traffic before their programs are in place; those of a bridge have.
+void NodeAgent::look_at_pod_hooks() {
+    for (auto& pod : pods_) {
+        pod.hooked = pod.way == WayToPod::own_route || datapath_.is_occupied(Hook::from_pod, pod.ifindex);
+    }
+}
+
 void NodeAgent::reconcile_maps() {
     look_up_nat_devices();
+    look_at_pod_hooks();
     const auto report = maps_->reconcile(desired_maps(settings_.overlay, desired_inputs()));
     if (report.updated + report.removed > 0) {
         log::info("maps: {} entries updated, {} removed", report.updated, report.removed);

@@ -90,6 +90,9 @@ pod_endpoint endpoint_of(const AttachedPod& pod) {
     } else if (pod.snat.kind == PodSnat::Kind::off) {
         endpoint.flags = POD_FLAG_NO_SNAT;
     }
+    if (!pod.hooked) {
+        endpoint.flags |= POD_FLAG_UNHOOKED;
+    }
     return endpoint;
 }
 

@@ -59,6 +59,7 @@ struct AttachedPod {
     std::uint32_t mtu = 0;
     PodSnat snat = {};
     WayToPod way = WayToPod::own_route;
+    bool hooked = true;  // false: it has traffic already, and no programs yet
 };
 
 // What pods' packets to the outside are translated to.

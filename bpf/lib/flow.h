@@ -107,6 +107,13 @@ check_flow(const struct packet *packet, const struct flow_key *key, enum flow_pe
 	return packet->is_fragment ? HANDOVER_FRAGMENT : handover;
 }
 
+/* Whether what the stack forwards for the pod, or for none of ours, has passed our programs on its
+ * way there. */
+static __always_inline bool has_passed_us(const struct pod_endpoint *pod)
+{
+	return pod && !(pod->flags & POD_FLAG_UNHOOKED);
+}
+
 /*
  * Learns from a packet that leaves the stack with the tuple `key`: ours when it is the packet that
  * was handed up (`pending` bit set: unchanged), otherwise the stack made or translated it, and its

@@ -7,6 +7,9 @@
 
 enum pod_flag {
 	POD_FLAG_NO_SNAT = 1 << 0, /* leaves for the outside with its own address */
+	/* for the moment: has traffic and no programs yet, so that what leaves the stack for it
+	 * tells nothing of who owns the flow */
+	POD_FLAG_UNHOOKED = 1 << 1,
 };
 
 /*

@@ -182,12 +182,16 @@ protected:
     [[nodiscard]] Completed migrate(const std::string& step, const std::vector<std::string>& further = {}) {
         std::vector<std::string> arguments = {"migrate", step,           "--config", (root() / "ctl.yaml").string(),
                                               "--root",  root().string()};
+        if (std::ranges::find(further, "--timeout") == further.end()) {
+            // An agent that waits for the processor long is no agent that is away.
+            arguments.insert(arguments.end(), {"--timeout", "30s"});
+        }
         arguments.insert(arguments.end(), further.begin(), further.end());
         return node_->agentctl(arguments);
     }
     void start_agent() {
         node_->start_agent();
-        ASSERT_TRUE(wait_until([this] { return migrate("plan").status == 0; }, 15s)) << migrate("plan").describe();
+        ASSERT_TRUE(wait_until([this] { return migrate("plan").status == 0; }, 60s)) << migrate("plan").describe();
     }
     void expect_ok(const Completed& done, const std::string& said) {
         EXPECT_EQ(done.status, 0) << done.describe();
@@ -227,6 +231,17 @@ protected:
         for (const auto& [kind, text] : before) {
             EXPECT_EQ(now.at(kind), text) << kind;
         }
+    }
+    // The datagram flows of its pods that the stack has, as `agentctl map dump` shows them.
+    [[nodiscard]] std::vector<std::string> datagram_flows_of_the_stack() const {
+        std::istringstream dumped(node_->agentctl({"map", "dump", "flow_owners", "--no-headers"}).out);
+        std::vector<std::string> found;
+        for (std::string line; std::getline(dumped, line);) {
+            if (line.contains("udp") && line.contains("stack")) {
+                found.push_back(line);
+            }
+        }
+        return found;
     }
     [[nodiscard]] bool has_device(const std::string& name) const {
         return run(node_->ns(), {"ip", "link", "show", "dev", name}).ok();

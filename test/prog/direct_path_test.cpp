@@ -169,6 +169,13 @@ TEST_F(DirectPath, UdpThatTheStackTranslated_IsTheStacksInBothDirections) {
     EXPECT_TRUE(hands_over(underlay_in, bytes(peer_sends(n6_pod_ip, web_ip, Udp{1053, 5000})), HANDOVER_STACK_FLOW));
 }
 
+TEST_F(DirectPath, DatagramOfAPodWithoutProgramsYet_TeachesNothing) {
+    node().set_pod_flags(web_ip, POD_FLAG_UNHOOKED);
+    EXPECT_TRUE(passes_to_peer(stack_forwards(web_ip, n6_pod_ip, Udp{5000, 1053})));
+    EXPECT_EQ(node().flows(), Flows{});
+    EXPECT_TRUE(leaves_directly(from_web, from_pod(pod("web"), n6_pod_ip, Udp{5000, 1053})));
+}
+
 // kube-apiserver's Service: the backend is a pod in the host's network.
 TEST_F(DirectPath, FlowTranslatedToANodesAddress_IsTheStacksInBothDirections) {
     EXPECT_TRUE(passes_to_peer(stack_forwards(web_ip, n6_ip, Tcp{40000, 6443, tcp_flag::syn})));

@@ -304,6 +304,20 @@ TEST_F(FlowOwner, DatagramOverAStackOrUndecidedFlow_StaysWithTheStack) {
     EXPECT_EQ(verdict(from_web, web_sends(api_ip, Udp{5000, 53})), Verdict::redirect);
 }
 
+// Its datagrams were the stack's until now, and one of them is still on its way.
+TEST_F(FlowOwner, DatagramOfAPodWithoutProgramsYet_LeavesTheFlowUndisturbed) {
+    node().set_pod_flags(web_ip, POD_FLAG_UNHOOKED);
+    sees(overlay_out, stack_sends(web_ip, api_ip, Udp{5000, 53}));
+    EXPECT_EQ(node().flows(), Flows{});
+    node().set_flow(web_flow(udp, 5000, api_ip, 53), FLOW_OWNER_FAST);
+    sees(overlay_out, stack_sends(web_ip, api_ip, Udp{5000, 53}));
+    EXPECT_EQ(verdict(from_web, web_sends(api_ip, Udp{5000, 53})), Verdict::redirect);
+
+    node().set_pod_flags(web_ip, 0);
+    sees(overlay_out, stack_sends(web_ip, api_ip, Udp{5000, 53}));
+    EXPECT_TRUE(hands_over(from_web, bytes(web_sends(api_ip, Udp{5000, 53})), HANDOVER_STACK_FLOW));
+}
+
 TEST_F(FlowOwner, LateSegmentFromTheStack_LeavesAFastConnectionFast) {
     node().set_flow(web_flow(tcp, client, api_ip, service), FLOW_OWNER_FAST);
     sees(overlay_out, stack_sends(web_ip, api_ip, Tcp{client, service}));

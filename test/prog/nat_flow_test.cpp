@@ -145,9 +145,7 @@ TEST_P(NatFlow, Route_IsTakenAgainForSomeMillisecondsAndNoLonger) {
 }
 
 TEST_P(NatFlow, PodThatOptedOut_LeavesWithItsOwnAddress) {
-    auto endpoint = must(map<spec::pods_by_ipv4>().lookup(web_ip.wire())).value();
-    endpoint.flags = POD_FLAG_NO_SNAT;
-    must(map<spec::pods_by_ipv4>().update(web_ip.wire(), endpoint));
+    node().set_pod_flags(web_ip, POD_FLAG_NO_SNAT);
     EXPECT_TRUE(hands_over(from_web, bytes(sent(kept_port)), HANDOVER_OUTSIDE));
     EXPECT_TRUE(leaves_alone(underlay_out, bytes(forwarded(sent(kept_port)))));
 }

@@ -32,9 +32,7 @@ protected:
                                                                 {NETWORK_UNTRANSLATED}));
                 continue;
             }
-            auto endpoint = must(map<spec::pods_by_ipv4>(*one).lookup(web_ip.wire())).value();
-            endpoint.flags = POD_FLAG_NO_SNAT;
-            must(map<spec::pods_by_ipv4>(*one).update(web_ip.wire(), endpoint));
+            one->set_pod_flags(web_ip, POD_FLAG_NO_SNAT);
         }
     }
 };
@@ -199,9 +197,7 @@ TEST_F(NatPolicy, MulticastAndBroadcast_AreNeverTranslated) {
 }
 
 TEST_F(NatPolicy, PodThatOptedOut_SendsToLinkLocalWithItsOwnAddress) {
-    auto endpoint = must(map<spec::pods_by_ipv4>().lookup(web_ip.wire())).value();
-    endpoint.flags = POD_FLAG_NO_SNAT;
-    must(map<spec::pods_by_ipv4>().update(web_ip.wire(), endpoint));
+    node().set_pod_flags(web_ip, POD_FLAG_NO_SNAT);
     const Frame sent = from_pod(pod("web"), metadata_ip, Tcp{kept_port, 80, tcp_flag::syn});
     EXPECT_TRUE(leaves_alone(underlay_out, bytes(forwarded(sent))));
 }

@@ -54,6 +54,7 @@ TEST_F(NatUnknownPod, ToAnotherNodeOrAnUntranslatedNetwork_TravelsAsAnyPods) {
     EXPECT_TRUE(redirects(underlay_out, bytes(sent), bytes(sent), PATH_STACK_TO_OVERLAY));
     sent.ip.destination = member("n6").address;
     EXPECT_TRUE(passes(underlay_out, bytes(sent), bytes(sent), PATH_STACK_TO_DIRECT));
+    EXPECT_EQ(node().flows(), Flows{}) << "it has not passed us on its way up";
     sent.ip.destination = outside_ip;
     EXPECT_TRUE(drops(underlay_out, bytes(sent), DROP_NAT_NO_POD));
     must(map<spec::networks_by_prefix>().update({24, address("203.0.113.0").wire()}, {NETWORK_UNTRANSLATED}));

@@ -320,6 +320,15 @@ TEST_F(DesiredStateTest, PodsWishes_AreInItsEntry) {
     EXPECT_EQ(found.at(address("10.244.1.7").wire()).egress_address, egress.wire());
 }
 
+TEST_F(DesiredStateTest, PodWithoutProgramsYet_IsMarkedSo) {
+    AttachedPod pod;
+    pod.ip = address("10.244.1.5");
+    pod.snat = {.kind = PodSnat::Kind::off};
+    pod.hooked = false;
+    pods_.push_back(pod);
+    EXPECT_EQ(maps().pods_by_ipv4.at(pod.ip.wire()).flags, POD_FLAG_NO_SNAT | POD_FLAG_UNHOOKED);
+}
+
 // The class that networks_by_prefix has for the very network; 0: it is not in it.
 class NetworksTest : public DesiredStateTest {
 protected:

@@ -94,12 +94,14 @@ public:
 
     struct Totals {
         std::size_t sent = 0;
-        std::size_t at_server = 0;  // different ones
-        std::size_t echoed = 0;     // different ones
+        std::size_t at_server = 0;        // different ones
+        std::size_t echoed = 0;           // different ones
+        std::vector<std::size_t> lost{};  // the numbers, from 0 on, of those without an echo
     };
     // Ends the sending, leaves late answers three seconds, and counts.
     [[nodiscard]] Totals stop();
-    // Echoes so far.
+    // So far.
+    [[nodiscard]] std::size_t sent() const { return sent_; }
     [[nodiscard]] std::size_t echoed() const { return echoed_; }
 
 private:
@@ -112,6 +114,7 @@ private:
     std::atomic<std::size_t> sent_{0};
     std::atomic<std::size_t> at_server_{0};
     std::atomic<std::size_t> echoed_{0};
+    std::vector<bool> came_back_;  // by number; the reader's, read after its end
     std::jthread echoer_;
     std::jthread reader_;
     std::jthread sender_;

@@ -13,22 +13,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Which numbers were seen.
-class Seen {
-public:
-    // True the first time.
-    bool insert(std::uint64_t number) {
-        if (number >= seen_.size()) {
-            seen_.resize(number + 4096);
-        }
-        const bool fresh = !seen_[number];
-        seen_[number] = true;
-        return fresh;
+// Notes that a number was seen; true the first time.
+bool see(std::uint64_t number, std::vector<bool>& seen) {
+    if (number >= seen.size()) {
+        seen.resize(number + 4096);
     }
-
-private:
-    std::vector<bool> seen_;
-};
+    const bool fresh = !seen[number];
+    seen[number] = true;
+    return fresh;
+}
 
 // Seconds' worth: a reader that the machine does not let run loses nothing, the network's losses are what is counted.
 void enlarge_buffer(const Fd& socket) {
@@ -66,7 +59,7 @@ void UdpStream::send_numbers(const std::stop_token& stop) {
 }
 
 void UdpStream::echo_numbers(const std::stop_token& stop) {
-    Seen seen;
+    std::vector<bool> seen;
     while (!stop.stop_requested()) {
         std::uint64_t number = 0;
         sockaddr_in from{};
@@ -75,17 +68,16 @@ void UdpStream::echo_numbers(const std::stop_token& stop) {
             sizeof(number)) {
             continue;
         }
-        at_server_ += seen.insert(number) ? 1 : 0;
+        at_server_ += see(number, seen) ? 1 : 0;
         ::sendto(server_.get(), &number, sizeof(number), 0, reinterpret_cast<const sockaddr*>(&from), size);
     }
 }
 
 void UdpStream::read_echoes(const std::stop_token& stop) {
-    Seen seen;
     while (!stop.stop_requested()) {
         std::uint64_t number = 0;
         if (::recv(client_.get(), &number, sizeof(number), 0) == sizeof(number)) {
-            echoed_ += seen.insert(number) ? 1 : 0;
+            echoed_ += see(number, came_back_) ? 1 : 0;
         }
     }
 }
@@ -99,7 +91,14 @@ UdpStream::Totals UdpStream::stop() {
         thread->request_stop();
         thread->join();
     }
-    return {sent_, at_server_, echoed_};
+    Totals totals{.sent = sent_, .at_server = at_server_, .echoed = echoed_};
+    came_back_.resize(totals.sent);
+    for (std::size_t number = 0; number < totals.sent; ++number) {
+        if (!came_back_[number]) {
+            totals.lost.push_back(number);
+        }
+    }
+    return totals;
 }
 
 }  // namespace podlane::net

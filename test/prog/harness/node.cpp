@@ -174,6 +174,12 @@ void Node::fill() {
     }
 }
 
+void Node::set_pod_flags(Ipv4Address pod, std::uint8_t flags) {
+    auto endpoint = must(pods_.lookup(pod.wire())).value();
+    endpoint.flags = flags;
+    must(pods_.update(pod.wire(), endpoint));
+}
+
 void Node::set_pod_cidr(const Ipv4Prefix& prefix, const node_route& route) {
     must(pod_cidrs_.update({prefix.address().wire(), prefix.length()}, route));
     auto lengths = must(lengths_.lookup(0)).value();

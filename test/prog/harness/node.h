@@ -84,6 +84,9 @@ public:
     [[nodiscard]] Flows flows() const;
     void set_flow(const Flow& flow, flow_owner owner, std::uint8_t pending = 0);
 
+    // Of a pod of this node: enum pod_flag, bits.
+    void set_pod_flags(Ipv4Address pod, std::uint8_t flags);
+
     // Adds or replaces a podCIDR of another node, and makes its prefix length known.
     void set_pod_cidr(const Ipv4Prefix& prefix, const node_route& route);
     [[nodiscard]] node_route route_to(const Member& other) const;
