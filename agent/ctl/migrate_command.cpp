@@ -10,6 +10,7 @@
 
 #include "agent/config/config.h"
 #include "agent/ctl/output.h"
+#include "agent/migrate/lock.h"
 #include "agent/migrate/plan.h"
 #include "agent/migrate/steps.h"
 #include "agent/migrate/verify.h"
@@ -96,6 +97,15 @@ Outcome<Job> prepare(const Context& context, const MigrateOptions& options) {
     return job;
 }
 
+// Held as long as the node is changed.
+Outcome<Fd> lock_node(const Place& place) {
+    auto lock = migrate::lock_out_others(place);
+    if (!lock) {
+        return failure(ExitStatus::error, "{}", lock.error().message);
+    }
+    return std::move(*lock);
+}
+
 bool wants_document(const Context& context) {
     return context.format == OutputFormat::json || context.format == OutputFormat::yaml;
 }
@@ -107,13 +117,7 @@ migrate::Say sayer(const Context& context) {
 
 void print_findings(std::ostream& out, const std::vector<Finding>& findings) {
     for (const auto& finding : findings) {
-        out << without_controls(
-                   fmt::format("{:<8}  {}: {}", doctor::to_string(finding.severity), finding.id, finding.what))
-            << '\n';
-        out << without_controls(fmt::format("          seen: {}", finding.evidence)) << '\n';
-        if (!finding.mend.empty()) {
-            out << without_controls(fmt::format("          mend: {}", finding.mend)) << '\n';
-        }
+        out << doctor::to_text(finding);
     }
 }
 
@@ -176,6 +180,10 @@ Outcome<ExitStatus> migrate_apply(const Context& context, const MigrateOptions& 
     if (!job) {
         return std::unexpected(job.error());
     }
+    const auto lock = lock_node(job->place);
+    if (!lock) {
+        return std::unexpected(lock.error());
+    }
     const auto facts = migrate::collect(job->config, job->place, Probe::peers);
     const auto plan = migrate::make_plan(facts);
     if (!plan.is_clear()) {
@@ -209,6 +217,10 @@ Outcome<ExitStatus> migrate_commit(const Context& context, const MigrateOptions&
     const auto job = prepare(context, options);
     if (!job) {
         return std::unexpected(job.error());
+    }
+    const auto lock = lock_node(job->place);
+    if (!lock) {
+        return std::unexpected(lock.error());
     }
     const auto facts = migrate::collect(job->config, job->place, Probe::peers);
     // Behind the device's deletion the rules are what is left to do.
@@ -266,6 +278,13 @@ Outcome<ExitStatus> migrate_rollback(const Context& context, const MigrateOption
         *context.out << "no record: nothing was applied; podlane's part goes\n";
     }
     take_paths(options, way.agent.run_dir, way.agent.bpffs, way.place);
+    const auto lock = lock_node(way.place);
+    if (!lock) {
+        return std::unexpected(lock.error());
+    }
+    if (const auto now = migrate::read_record(way.place.record); !now || *now != way.record) {
+        return failure(ExitStatus::error, "{} has changed meanwhile: run this again", way.place.record.string());
+    }
     if (const auto done = migrate::roll_back(way, sayer(context)); !done) {
         return failure(ExitStatus::error, "{}", done.error().message);
     }
