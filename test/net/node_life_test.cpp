@@ -102,6 +102,14 @@ TEST_P(NodeLifeTest, NodeThatChangesItsInternalIp_IsReachedAtTheNewOne) {
     EXPECT_TRUE(wait_until([&] { return reaches(pod(3).address()); }, 5s));
     EXPECT_TRUE(wait_until([&] { return ping(pod(3).ns(), pod(1).address(), 1).answered == 1; }, 5s));
     EXPECT_EQ(exchange_tcp(pod(3).endpoint(), pod(1).endpoint(), 5'000'000).client_seen_as, pod(3).address());
+    // Its pods do not wait for its own agent, but what it sends itself has the old address until that has seen the
+    // change.
+    EXPECT_TRUE(wait_until(
+        [&] {
+            const auto route = must_run(node(3).ns(), {"ip", "route", "get", pod(1).address().to_string()});
+            return route.contains(fmt::format("src {} ", moved));
+        },
+        5s));
     const auto from_host = exchange_tcp({&node(3).ns(), moved}, pod(1).endpoint(), 1'000'000);
     EXPECT_EQ(from_host.problem, "");
     EXPECT_EQ(from_host.client_seen_as, moved);

@@ -138,6 +138,10 @@ protected:
     [[nodiscard]] bool has_hook(const std::string& name) {
         return node(1).agentctl({"link", "list"}).out.find(name) != std::string::npos;
     }
+    // What of a device the programs know stands in a line of this.
+    [[nodiscard]] bool knows_device(const std::string& text) {
+        return node(1).agentctl({"map", "dump", "nat_address_by_device"}).out.find(text) != std::string::npos;
+    }
     [[nodiscard]] Endpoint outside2() const { return {&outside2_, outside2_address, {}}; }
     [[nodiscard]] static Endpoint far_at(const Namespace& outside) { return {&outside, far, {}}; }
     [[nodiscard]] std::uint64_t counted(const std::string& path) {
@@ -246,6 +250,8 @@ TEST_P(SnatUplinks, MacvlanOnANic_TranslatesOnceForPodsAndHost) {
 }
 
 TEST_P(SnatUplinks, AddressOfTheDeviceThatChanges_IsTakenByNewFlowsAndByThoseThatNeverEnd) {
+    // A flow that begins before the agent knows the device's address keeps the node's.
+    ASSERT_TRUE(wait_until([&] { return knows_device(nic_address.to_string()); }, 5s));
     const LongFlow flow(pod_a().ns(), outside2_address);
     EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(nic_address)).wait_for_frame(5s));
     TcpStream stream(pod_a().endpoint(), outside2());
@@ -266,10 +272,7 @@ TEST_P(SnatUplinks, NicWithASmallerMtuThanThePods_CarriesWhatFits) {
     ip(node(1).ns(), "link set eth1 mtu 1300 gso_max_segs 1");
     ip(outside2_, "link set eth0 mtu 1300");
     ip(outside2_, fmt::format("route replace 172.20.0.0/24 dev eth0 src {} advmss 1410", outside2_address));
-    const auto knows = [&] {
-        return node(1).agentctl({"map", "dump", "nat_address_by_device"}).out.find("1300") != std::string::npos;
-    };
-    ASSERT_TRUE(wait_until(knows, 5s));
+    ASSERT_TRUE(wait_until([&] { return knows_device("1300"); }, 5s));
     const Outcome outcome = exchange_tcp(pod_a().endpoint(), outside2(), bulk_bytes);
     EXPECT_EQ(outcome.problem, "");
     EXPECT_EQ(outcome.client_seen_as, nic_address);
