@@ -334,7 +334,7 @@ TEST_F(HealingTest, LostEvents_CauseAFreshLook) {
     ASSERT_EQ(overruns(), 0U);
     TempDir files("batch");
     std::string batch;
-    for (unsigned round = 0; round < 40; ++round) {
+    for (unsigned round = 0; round < 30; ++round) {
         for (unsigned i = 0; i < 2000; ++i) {
             batch += fmt::format("route {} 10.{}.{}.0/24 dev eth0\n", round % 2 == 0 ? "add" : "del", 100 + i / 250,
                                  i % 250);
@@ -345,7 +345,8 @@ TEST_F(HealingTest, LostEvents_CauseAFreshLook) {
     expect_mended(
         [&] {
             ASSERT_EQ(::kill(node(1).agent().pid(), SIGSTOP), 0);
-            ip(node(1).ns(), "-batch " + script.string());
+            must_run(node(1).ns(), {"ip", "-batch", script.string()},
+                     {.input = {}, .environment = {}, .timeout = 120s});
             ip(node(1).ns(), "route del 10.244.2.0/24");
             ASSERT_EQ(::kill(node(1).agent().pid(), SIGCONT), 0);
         },
