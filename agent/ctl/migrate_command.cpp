@@ -23,7 +23,6 @@ using doctor::Finding;
 using doctor::Severity;
 using migrate::Check;
 using migrate::CheckState;
-using migrate::Facts;
 using migrate::Place;
 using migrate::Plan;
 using migrate::Probe;

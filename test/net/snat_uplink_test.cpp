@@ -115,6 +115,9 @@ protected:
         }
         watch(outside_, "eth0", ethernet_header);
         add_nic();
+        // A flow that begins before the agent knows the device's address keeps the node's.
+        ASSERT_TRUE(
+            wait_until([&] { return has_hook("eth1 from-uplink") && knows_device(nic_address.to_string()); }, 5s));
     }
     void TearDown() override {
         for (const auto& capture : captures_) {
@@ -177,7 +180,6 @@ INSTANTIATE_TEST_SUITE_P(Configured, SnatUplinks,
                          [](const auto& test) { return test.param.name; });
 
 TEST_P(SnatUplinks, SecondNic_ShowsItsOwnAddressAndHasTheFastPath) {
-    ASSERT_TRUE(wait_until([&] { return has_hook("eth1 from-uplink"); }, 5s));
     expect_everything_works(outside2(), nic_address);
     expect_everything_works({&outside_, outside_address, {}}, node(1).address());
     EXPECT_GT(counted("pod-to-outside"), 200U);
@@ -250,8 +252,6 @@ TEST_P(SnatUplinks, MacvlanOnANic_TranslatesOnceForPodsAndHost) {
 }
 
 TEST_P(SnatUplinks, AddressOfTheDeviceThatChanges_IsTakenByNewFlowsAndByThoseThatNeverEnd) {
-    // A flow that begins before the agent knows the device's address keeps the node's.
-    ASSERT_TRUE(wait_until([&] { return knows_device(nic_address.to_string()); }, 5s));
     const LongFlow flow(pod_a().ns(), outside2_address);
     EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(nic_address)).wait_for_frame(5s));
     TcpStream stream(pod_a().endpoint(), outside2());
@@ -280,7 +280,6 @@ TEST_P(SnatUplinks, NicWithASmallerMtuThanThePods_CarriesWhatFits) {
 
 TEST_P(SnatUplinks, WithoutAnAgent_OldAndNewFlowsGoOn) {
     route_far_via(outside2_address);
-    ASSERT_TRUE(wait_until([&] { return has_hook("eth1 from-uplink"); }, 5s));
     TcpStream stream(pod_a().endpoint(), outside2());
     ASSERT_TRUE(wait_until([&] { return stream.received() > 1'000'000; }, 8s));
     node(1).kill_agent();
@@ -343,7 +342,6 @@ INSTANTIATE_TEST_SUITE_P(Configured, SnatUplinkHooks, testing::Values(Settings{"
 
 // The way to node 2 leads out of eth1 for a while: eth1 becomes an entrance for peers, and is none again.
 TEST_P(SnatUplinkHooks, DeviceThatAPathMovesTo_ChangesItsHooksAndBack) {
-    ASSERT_TRUE(wait_until([&] { return has_hook("eth1 from-uplink"); }, 5s));
     TcpStream stream(pod_a().endpoint(), outside2());
     ip(node(1).ns(), fmt::format("route add {}/32 via {}", node(2).address(), outside2_address));
     EXPECT_TRUE(wait_until([&] { return has_hook("eth1 from-underlay") && !has_hook("eth1 from-uplink"); }, 5s));
@@ -356,7 +354,6 @@ TEST_P(SnatUplinkHooks, DeviceThatAPathMovesTo_ChangesItsHooksAndBack) {
 }
 
 TEST_P(SnatUplinkHooks, HooksThatSomebodyRemoves_ComeBackAndCleanupRemovesThem) {
-    ASSERT_TRUE(wait_until([&] { return has_hook("eth1 from-uplink"); }, 5s));
     const auto attached = count_hooks({node(1).ns(), "eth1"});
     const TunWire wire({node(1).ns(), "tun0"}, {outside2_, "tun0"});
     ASSERT_TRUE(wait_until([&] { return has_hook("tun0 to-l3-uplink"); }, 5s));

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 
 class MigrateLockTest : public testing::Test {
 protected:
-    ~MigrateLockTest() override { std::filesystem::remove_all(place_.run_dir); }
+    void TearDown() override { std::filesystem::remove_all(place_.run_dir); }
 
     Place place_{.root = "/",
                  .record = {},
