@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Removes translations that are over, or whose address the node has no more. On no hook: the agent
- * runs it by BPF_PROG_TEST_RUN with the keys of entries that look so, and it looks again and
- * removes them the way that the hooks take tuples over. The agent itself could only remove what it
- * saw a moment ago, and would break a flow that has begun anew since.
+ * Removes translations that are over, or whose address is not the right one any more. On no hook:
+ * the agent runs it by BPF_PROG_TEST_RUN with the keys of entries that look so, and it looks again
+ * and removes them the way that the hooks take tuples over. The agent itself could only remove what
+ * it saw a moment ago, and would break a flow that has begun anew since.
  *
- * The "packet": an address (__be32) that the node has no more, or 0; 10 bytes of zeroes; then at
- * most NAT_SWEEP_MAX keys of nat_by_flow. What has that address is removed whatever its age.
- * Returns how many were.
+ * The "packet": struct nat_sweep_order, zeroes up to ETH_HLEN, then at most NAT_SWEEP_MAX keys of
+ * nat_by_flow. Returns how many were removed.
  */
 #include "bpf/lib/ctx.h"
 #include "bpf/lib/nat_claim.h"
@@ -15,24 +14,31 @@
 
 #define ENOENT 2
 
-static __always_inline bool is_over(const struct flow_key *flow, const struct nat_entry *entry,
-				    __be32 lost_address, __u64 now)
+static __always_inline bool is_named(const struct nat_entry *entry,
+				     const struct nat_sweep_order *order)
 {
-	return (lost_address && entry->nat_address == lost_address) ||
-	       nat_is_expired(flow, entry, now);
+	return order->address && entry->nat_address == order->address &&
+	       !(order->unanswered && entry->remote_seen);
+}
+
+static __always_inline bool is_over(const struct flow_key *flow, const struct nat_entry *entry,
+				    const struct nat_sweep_order *order, __u64 now)
+{
+	return is_named(entry, order) || nat_is_expired(flow, entry, now);
 }
 
 /* Takes the tuple away from the flow, so that nobody brings the flow back or takes it over, and
  * nobody the claim before we remove it, however long that takes. The claim of a flow whose tuple is
  * another's by now is not touched. */
 static __always_inline bool give_up_claim(struct nat_claim *claim, const struct flow_key *flow,
-					  const struct nat_entry *entry, __be32 lost_address)
+					  const struct nat_entry *entry,
+					  const struct nat_sweep_order *order)
 {
 	__u64 now = bpf_ktime_get_ns();
 	bool ours = false;
 
 	bpf_spin_lock(&claim->lock);
-	if (same_flow(&claim->flow, flow) && is_over(flow, entry, lost_address, now)) {
+	if (same_flow(&claim->flow, flow) && is_over(flow, entry, order, now)) {
 		claim->flow = (struct flow_key){};
 		ours = true;
 	}
@@ -66,18 +72,19 @@ static __always_inline void forget_ports_towards(const struct nat_reply_key *rep
 	bpf_map_delete_elem(&nat_ports_by_destination, &destination);
 }
 
-static __always_inline int sweep_flow(const struct flow_key *flow, __be32 lost_address)
+static __always_inline int sweep_flow(const struct flow_key *flow,
+				      const struct nat_sweep_order *order)
 {
 	struct nat_reply_key reply = nat_reply_of(flow);
 	const struct nat_entry *entry = bpf_map_lookup_elem(&nat_by_flow, flow);
 	struct nat_claim *claim;
 
-	if (!entry || !is_over(flow, entry, lost_address, bpf_ktime_get_ns()))
+	if (!entry || !is_over(flow, entry, order, bpf_ktime_get_ns()))
 		return 0;
 	reply.nat_address = entry->nat_address;
 	reply.nat_port = entry->nat_port;
 	claim = bpf_map_lookup_elem(&nat_by_reply, &reply);
-	if (claim && !give_up_claim(claim, flow, entry, lost_address))
+	if (claim && !give_up_claim(claim, flow, entry, order))
 		return 0;
 	nat_remove_flow(flow);
 	if (claim)
@@ -91,13 +98,13 @@ static __always_inline int sweep_flow(const struct flow_key *flow, __be32 lost_a
  * each place. */
 __noinline int sweep_place(struct __sk_buff *skb, __u32 place)
 {
+	struct nat_sweep_order order;
 	struct flow_key flow;
-	__be32 lost_address;
 
-	if (bpf_skb_load_bytes(skb, 0, &lost_address, sizeof(lost_address)) ||
+	if (bpf_skb_load_bytes(skb, 0, &order, sizeof(order)) ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN + place * sizeof(flow), &flow, sizeof(flow)))
 		return -1;
-	return sweep_flow(&flow, lost_address);
+	return sweep_flow(&flow, &order);
 }
 
 SEC("tc")

@@ -22,33 +22,7 @@ namespace {
 constexpr std::uint32_t page_entries = 16384;
 constexpr std::size_t keys_of_one_run = NAT_SWEEP_MAX;
 
-// `lost_address`: that of the translations, which the node has no more; 0: those that are over.
-Result<std::size_t> run(int program, std::span<const flow_key> keys, std::uint32_t lost_address) {
-    std::array<std::byte, ETH_HLEN + keys_of_one_run * sizeof(flow_key)> packet{};
-    std::memcpy(packet.data(), &lost_address, sizeof(lost_address));
-    std::memcpy(&packet[ETH_HLEN], keys.data(), keys.size_bytes());
-    LIBBPF_OPTS(bpf_test_run_opts, options);
-    options.data_in = packet.data();
-    options.data_size_in = static_cast<__u32>(ETH_HLEN + keys.size_bytes());
-    options.repeat = 1;
-    if (const int error = bpf_prog_test_run_opts(program, &options); error != 0) {
-        return fail_errno(-error, "run nat_sweep over {} translations", keys.size());
-    }
-    return options.retval;
-}
-
-Result<std::size_t> run_over_all(int program, std::span<const flow_key> keys, std::uint32_t lost_address) {
-    std::size_t removed = 0;
-    for (std::size_t done = 0; done < keys.size(); done += keys_of_one_run) {
-        const auto part = keys.subspan(done, std::min(keys_of_one_run, keys.size() - done));
-        const auto swept = run(program, part, lost_address);
-        if (!swept) {
-            return swept;
-        }
-        removed += *swept;
-    }
-    return removed;
-}
+static_assert(sizeof(nat_sweep_order) == 8, "no implicit padding");
 
 }  // namespace
 
@@ -61,6 +35,10 @@ NatSweeper::NatSweeper(ReadOnlyMap<spec::nat_by_flow> table, const nat_config& c
 bool NatSweeper::has_lost_its_address(const nat_entry& entry) const {
     return (entry.flags & NAT_FLAG_HOST) == 0 && !addresses_.empty() &&
            !std::ranges::binary_search(addresses_, entry.nat_address);
+}
+
+bool NatSweeper::is_to_begin_anew(const nat_entry& entry) const {
+    return (entry.flags & NAT_FLAG_HOST) == 0 && entry.remote_seen == 0 && revised_.contains(entry.nat_address);
 }
 
 NatSweeper::Keys NatSweeper::look_at(const RawEntries& page) {
@@ -76,12 +54,51 @@ NatSweeper::Keys NatSweeper::look_at(const RawEntries& page) {
         }
         // Which of these are over the program knows; younger ones cannot be.
         if (has_lost_its_address(entry)) {
-            keys[entry.nat_address].push_back(flow);
+            keys[{entry.nat_address, false}].push_back(flow);
+        } else if (is_to_begin_anew(entry)) {
+            keys[{entry.nat_address, true}].push_back(flow);
         } else if (now - static_cast<std::int64_t>(entry.last_seen) >= shortest_timeout_) {
-            keys[0].push_back(flow);
+            keys[{0, false}].push_back(flow);
         }
     }
     return keys;
+}
+
+void NatSweeper::end_walk() {
+    last_ = walk_.use();
+    walk_.reset();
+    for (auto& [address, walks] : revised_) {
+        --walks;
+    }
+    std::erase_if(revised_, [](const auto& address) { return address.second == 0; });
+}
+
+Result<std::size_t> NatSweeper::run(int program, std::span<const flow_key> keys, const Order& order) {
+    const nat_sweep_order head{.address = order.address, .unanswered = order.unanswered ? __u8{1} : __u8{0}, .pad = {}};
+    std::array<std::byte, ETH_HLEN + keys_of_one_run * sizeof(flow_key)> packet{};
+    std::memcpy(packet.data(), &head, sizeof(head));
+    std::memcpy(&packet[ETH_HLEN], keys.data(), keys.size_bytes());
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<__u32>(ETH_HLEN + keys.size_bytes());
+    options.repeat = 1;
+    if (const int error = bpf_prog_test_run_opts(program, &options); error != 0) {
+        return fail_errno(-error, "run nat_sweep over {} translations", keys.size());
+    }
+    return options.retval;
+}
+
+Result<std::size_t> NatSweeper::run_over_all(int program, std::span<const flow_key> keys, const Order& order) {
+    std::size_t removed = 0;
+    for (std::size_t done = 0; done < keys.size(); done += keys_of_one_run) {
+        const auto part = keys.subspan(done, std::min(keys_of_one_run, keys.size() - done));
+        const auto swept = run(program, part, order);
+        if (!swept) {
+            return swept;
+        }
+        removed += *swept;
+    }
+    return removed;
 }
 
 Result<std::size_t> NatSweeper::sweep(int sweep_program) {
@@ -92,12 +109,11 @@ Result<std::size_t> NatSweeper::sweep(int sweep_program) {
     }
     const auto keys = look_at(*page);
     if (pages_.at_end()) {
-        last_ = walk_.use();
-        walk_.reset();
+        end_walk();
     }
     std::size_t removed = 0;
-    for (const auto& [lost_address, flows] : keys) {
-        const auto swept = run_over_all(sweep_program, flows, lost_address);
+    for (const auto& [order, flows] : keys) {
+        const auto swept = run_over_all(sweep_program, flows, order);
         if (!swept) {
             return swept;
         }

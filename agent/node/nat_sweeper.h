@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -31,18 +33,34 @@ public:
     // The addresses that translations may have, sorted; empty: not known. sweep() removes the pods' that have any
     // other.
     void use_addresses(std::vector<std::uint32_t> addresses) { addresses_ = std::move(addresses); }
+    // Flows that have this address (network byte order), though packets would get another one by now, and that nobody
+    // has answered: the next walk removes them, so that their next packet begins anew.
+    void revise_unanswered(std::uint32_t address) { revised_[address] = walks_to_revise; }
 
 private:
-    // What is to be removed, by the address that was lost; 0: what looks expired.
-    using Keys = std::map<std::uint32_t, std::vector<flow_key>>;
+    // Why flows are to be removed: what nat_sweep is told of them.
+    struct Order {
+        std::uint32_t address;  // 0: they look expired
+        bool unanswered;
+        auto operator<=>(const Order&) const = default;
+    };
+    using Keys = std::map<Order, std::vector<flow_key>>;
+    // The rest of the present walk, and a whole one.
+    static constexpr unsigned walks_to_revise = 2;
+
+    static Result<std::size_t> run(int program, std::span<const flow_key> keys, const Order& order);
+    static Result<std::size_t> run_over_all(int program, std::span<const flow_key> keys, const Order& order);
     // Counts what is alive.
     [[nodiscard]] Keys look_at(const RawEntries& page);
     [[nodiscard]] bool has_lost_its_address(const nat_entry& entry) const;
+    [[nodiscard]] bool is_to_begin_anew(const nat_entry& entry) const;
+    void end_walk();
 
     ReadOnlyMap<spec::nat_by_flow> table_;
     MapPages pages_;
-    std::vector<std::uint32_t> addresses_;  // network byte order
-    std::int64_t shortest_timeout_;         // ns
+    std::vector<std::uint32_t> addresses_;       // network byte order
+    std::map<std::uint32_t, unsigned> revised_;  // addresses, network byte order: how many walks are left
+    std::int64_t shortest_timeout_;              // ns
     NatUse last_;
     NatTally walk_;  // the one that goes on
 };

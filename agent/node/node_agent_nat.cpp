@@ -2,6 +2,7 @@
 // The part of NodeAgent that has to do with translations.
 #include <algorithm>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "agent/netlink/interface_address.h"
@@ -39,11 +40,20 @@ bool NodeAgent::look_up_addresses() {
 }
 
 void NodeAgent::look_up_nat_devices() {
-    nat_devices_ = uplinks_.devices(
-        {.underlay = underlay_.ifindex, .node = cluster_.self()->internal_ip, .all = addresses_.all()},
-        underlay_devices(), [this](Hook hook, std::uint32_t ifindex) { return datapath_.is_occupied(hook, ifindex); });
+    const auto before = std::exchange(
+        nat_devices_,
+        uplinks_.devices({.underlay = underlay_.ifindex, .node = cluster_.self()->internal_ip, .all = addresses_.all()},
+                         underlay_devices(),
+                         [this](Hook hook, std::uint32_t ifindex) { return datapath_.is_occupied(hook, ifindex); }));
     if (!sweeper_) {
         return;
+    }
+    // What left by a device before its new address was known has the node's, or its old one.
+    for (const auto& [ifindex, device] : before) {
+        const auto now = nat_devices_.find(ifindex);
+        if (device.address != 0 && now != nat_devices_.end() && now->second.address != device.address) {
+            sweeper_->revise_unanswered(device.address);
+        }
     }
     std::set<std::uint32_t> known;
     for (const auto& address : addresses_.all()) {

@@ -7,6 +7,8 @@
 //
 // Whatever the test, and whichever way the routes lead: no packet with a pod's address, in its header or in a
 // quotation, reaches an outside.
+#include <csignal>
+
 #include <gmock/gmock.h>
 
 #include "test/net/harness/hooks.h"
@@ -265,6 +267,24 @@ TEST_P(SnatUplinks, AddressOfTheDeviceThatChanges_IsTakenByNewFlowsAndByThoseTha
         wait_until([&] { return exchange_tcp(pod_a().endpoint(), outside2(), 1000).client_seen_as == second; }, 5s));
     EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(second)).wait_for_frame(5s));
     [[maybe_unused]] const auto problem = stream.stop();  // replies find its address no more
+}
+
+// An agent that is busy sees a device's new address late, and what leaves meanwhile has the node's.
+TEST_P(SnatUplinks, FlowThatIsOlderThanTheDevicesAddress_GetsItUnlessItWasAnswered) {
+    ip(node(1).ns(), fmt::format("address delete {}/24 dev eth1", nic_address));
+    ASSERT_TRUE(wait_until([&] { return !knows_device(nic_address.to_string()); }, 5s));
+    ASSERT_EQ(::kill(node(1).agent().pid(), SIGSTOP), 0);
+    ip(node(1).ns(), fmt::format("address add {}/24 dev eth1", nic_address));
+    const LongFlow flow(pod_a().ns(), outside2_address);
+    EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(node(1).address())).wait_for_frame(5s));
+    ip(outside2_, fmt::format("route add {}/32 dev eth0", node(1).address()));
+    TcpStream answered(pod_a().endpoint(), outside2());
+    ASSERT_TRUE(wait_until([&] { return answered.received() > 1'000'000; }, 8s));
+    ASSERT_EQ(::kill(node(1).agent().pid(), SIGCONT), 0);
+    EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(nic_address)).wait_for_frame(10s));
+    const auto before = answered.received();
+    EXPECT_TRUE(wait_until([&] { return answered.received() > before + 1'000'000; }, 8s));
+    EXPECT_EQ(answered.stop(), "");
 }
 
 TEST_P(SnatUplinks, NicWithASmallerMtuThanThePods_CarriesWhatFits) {

@@ -291,6 +291,22 @@ TEST_F(NatLife, Sweep_LeavesWhatIsAliveAndTakesNoMoreThanItIsTold) {
     EXPECT_EQ(used, 40);
 }
 
+// The device that they leave by has another address by now, and the node has both.
+TEST_F(NatLife, TranslationsThatNobodyHasAnswered_CanBeRemovedAlone) {
+    const Frame asked = web_sends(Udp{kept_port, 4000});
+    const Frame answered = web_sends(Udp{kept_port, 4001});
+    pod_sends(asked);
+    pod_sends(answered);
+    remote_answers(remote_sends(answered));
+    EXPECT_EQ(sweep(node(), nat_sweep_order{address("192.168.100.77").wire(), 1, {}}), 0U) << "another one";
+    EXPECT_EQ(sweep(node(), nat_sweep_order{n1_ip.wire(), 1, {}}), 1U);
+    EXPECT_EQ(translations(), 1U);
+    EXPECT_EQ(claims(), 1U);
+    remote_answers(remote_sends(answered));
+    pod_sends(asked);
+    EXPECT_EQ(translations(), 2U);
+}
+
 // DHCP gave the node another address, or an egress address has moved: nothing of the flow's age is asked.
 TEST_F(NatLifeOfAddress, TranslationWhoseAddressTheNodeHasNoMore_IsRemovedWithItsClaim) {
     const Frame sent = from_pod(pod("web"), outside_ip, Udp{kept_port, 4000});

@@ -35,6 +35,16 @@ protected:
         }
         must(map<spec::nat_by_flow>().update_all(flows, entries));
     }
+    // Of every second of them the remote has been seen.
+    static void answer_every_second() {
+        auto table = map<spec::nat_by_flow>();
+        bool answered = false;
+        for (auto [flow, entry] : must(table.entries())) {
+            entry.remote_seen = answered ? NAT_SEEN_DATA : 0;
+            answered = !answered;
+            must(table.update(flow, entry));
+        }
+    }
     std::size_t sweep_part() { return must(sweeper_->sweep(node().nat_sweep_fd())); }
     std::size_t sweep_all() { return must(sweeper_->sweep_all(node().nat_sweep_fd())); }
 
@@ -77,6 +87,20 @@ TEST_F(NatSweeperTest, TableThatEmpties_IsKnownAfterTheNextWholeWalk) {
     sweep_all();
     EXPECT_EQ(sweeper_->use().translations, 0U);
     EXPECT_EQ(translations(), 0U);
+}
+
+TEST_F(NatSweeperTest, UnansweredWithAnAddressToRevise_AreRemovedByThisWalkAndTheNext) {
+    add_translations(200);
+    answer_every_second();
+    sweeper_->revise_unanswered(address("192.168.100.77").wire());
+    EXPECT_EQ(sweep_all(), 0U);
+    sweeper_->revise_unanswered(n1_ip.wire());
+    EXPECT_EQ(sweep_all(), 100U);
+    EXPECT_EQ(translations(), 100U);
+    answer_every_second();
+    EXPECT_EQ(sweep_all(), 50U);
+    answer_every_second();
+    EXPECT_EQ(sweep_all(), 0U) << "what begins from now on has the address that it is to have";
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 #include <numeric>
 
 #include "maps/base/monotonic.h"
-#include "maps/schema/nat_sweep.h"
 #include "test/prog/harness/devices.h"
 
 namespace podlane::prog {
@@ -236,14 +235,17 @@ std::int64_t NatTest::flows_of(Ipv4Address pod) {
     return flows ? flows->flows : 0;
 }
 
-std::size_t NatTest::sweep(Node& of, std::optional<Ipv4Address> lost) {
+std::size_t NatTest::sweep(Node& of, std::optional<Ipv4Address> address) {
+    return sweep(of, nat_sweep_order{.address = address ? address->wire() : 0, .unanswered = 0, .pad = {}});
+}
+
+std::size_t NatTest::sweep(Node& of, const nat_sweep_order& order) {
     constexpr std::size_t most_at_once = NAT_SWEEP_MAX;
     const auto entries = must(map<spec::nat_by_flow>(of).entries());
     std::size_t removed = 0;
     for (std::size_t done = 0; done < entries.size(); done += most_at_once) {
         Bytes keys(14);
-        const auto address = lost ? lost->wire() : 0;
-        std::memcpy(keys.data(), &address, sizeof(address));
+        std::memcpy(keys.data(), &order, sizeof(order));
         for (std::size_t i = done; i < std::min(done + most_at_once, entries.size()); ++i) {
             const auto key = std::as_bytes(std::span(&entries[i].first, 1));
             for (const std::byte byte : key) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "maps/nat_config.h"
+#include "maps/schema/nat_sweep.h"
 #include "test/prog/harness/fixture.h"
 
 // n1 again, as a node that translates what its pods send to the outside.
@@ -85,8 +86,10 @@ protected:
     [[nodiscard]] static std::size_t translations();
     [[nodiscard]] static std::size_t claims();
     [[nodiscard]] static std::int64_t flows_of(Ipv4Address pod);
-    // Runs nat_sweep over every entry; returns how many it removed. `lost`: an address that the node has no more.
-    static std::size_t sweep(Node& of = node(), std::optional<Ipv4Address> lost = {});
+    // Runs nat_sweep over every entry; returns how many it removed. `address`: whose translations go whatever their
+    // age.
+    static std::size_t sweep(Node& of = node(), std::optional<Ipv4Address> address = {});
+    static std::size_t sweep(Node& of, const nat_sweep_order& order);
     // No flows, no translations; counters at zero.
     static void reset_node(Node& of);
 };
