@@ -19,7 +19,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # What each suite may take at most, seconds: several times what it needs.
 declare -A time_limit=([unit]=180 [prog]=180 [net]=900)
 # Net tests wait more than they work, and each process has network and mount namespaces of its own.
-declare -A shards_of=([unit]=1 [prog]=1 [net]=6)
+declare -A shards_of=([unit]=1 [prog]=1 [net]=4)
 fuzz_seconds=${FUZZ_SECONDS:-10}
 fuzz_dir=$build_dir-fuzz
 log_dir=$build_dir/test-logs
