@@ -33,6 +33,7 @@ constexpr const char* default_record = "/var/lib/podlane/migration.json";
 struct Job {
     Config config;
     Place place;
+    Fd lock;  // of a job that changes the node: held as long as it lasts
 };
 
 Place place_of(const Context& context, const MigrateOptions& options) {
@@ -86,7 +87,7 @@ Outcome<Job> prepare(const Context& context, const MigrateOptions& options) {
     if (const auto checked = check_root(options); !checked) {
         return std::unexpected(checked.error());
     }
-    Job job{.config = {}, .place = place_of(context, options)};
+    Job job{.config = {}, .place = place_of(context, options), .lock = Fd()};
     auto config = config_of(options, job.place);
     if (!config) {
         return std::unexpected(config.error());
@@ -96,13 +97,25 @@ Outcome<Job> prepare(const Context& context, const MigrateOptions& options) {
     return job;
 }
 
-// Held as long as the node is changed.
 Outcome<Fd> lock_node(const Place& place) {
     auto lock = migrate::lock_out_others(place);
     if (!lock) {
         return failure(ExitStatus::error, "{}", lock.error().message);
     }
     return std::move(*lock);
+}
+
+Outcome<Job> prepare_change(const Context& context, const MigrateOptions& options) {
+    auto job = prepare(context, options);
+    if (!job) {
+        return job;
+    }
+    auto lock = lock_node(job->place);
+    if (!lock) {
+        return std::unexpected(lock.error());
+    }
+    job->lock = std::move(*lock);
+    return job;
 }
 
 bool wants_document(const Context& context) {
@@ -175,13 +188,9 @@ Outcome<ExitStatus> migrate_plan(const Context& context, const MigrateOptions& o
 }
 
 Outcome<ExitStatus> migrate_apply(const Context& context, const MigrateOptions& options) {
-    const auto job = prepare(context, options);
+    const auto job = prepare_change(context, options);
     if (!job) {
         return std::unexpected(job.error());
-    }
-    const auto lock = lock_node(job->place);
-    if (!lock) {
-        return std::unexpected(lock.error());
     }
     const auto facts = migrate::collect(job->config, job->place, Probe::peers);
     const auto plan = migrate::make_plan(facts);
@@ -213,13 +222,9 @@ Outcome<ExitStatus> migrate_verify(const Context& context, const MigrateOptions&
 }
 
 Outcome<ExitStatus> migrate_commit(const Context& context, const MigrateOptions& options) {
-    const auto job = prepare(context, options);
+    const auto job = prepare_change(context, options);
     if (!job) {
         return std::unexpected(job.error());
-    }
-    const auto lock = lock_node(job->place);
-    if (!lock) {
-        return std::unexpected(lock.error());
     }
     const auto facts = migrate::collect(job->config, job->place, Probe::peers);
     // Behind the device's deletion the rules are what is left to do.
