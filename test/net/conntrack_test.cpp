@@ -131,7 +131,7 @@ TEST_F(ConntrackTest, ConnectionsOfPodsThatNobodyTranslates_AreForgottenAndGoOn)
 }
 
 TEST_F(ConntrackTest, ConnectionThatMovedOnUnseen_IsInvalidUntilForgotten) {
-    // What moves on unseen is many windows of a receiver with this much room: conntrack takes less for the window's.
+    // What moves on unseen is many windows of a receiver with this much room: what lies within one is no INVALID.
     constexpr const char* room = "4096 131072 1000000";
     constexpr std::uint64_t many_windows = 16'000'000;
     set_sysctl(host_, "net/ipv4/tcp_rmem", room);

@@ -334,7 +334,7 @@ TEST_F(HealingTest, LostEvents_CauseAFreshLook) {
     ASSERT_EQ(overruns(), 0U);
     TempDir files("batch");
     std::string batch;
-    for (unsigned round = 0; round < 30; ++round) {
+    for (unsigned round = 0; round < 40; ++round) {
         for (unsigned i = 0; i < 2000; ++i) {
             batch += fmt::format("route {} 10.{}.{}.0/24 dev eth0\n", round % 2 == 0 ? "add" : "del", 100 + i / 250,
                                  i % 250);
