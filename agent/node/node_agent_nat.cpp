@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of NodeAgent that has to do with translations.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -9,6 +10,23 @@
 #include "agent/node/node_agent.h"
 
 namespace podlane {
+namespace {
+
+// What the programs go by, by ifindex.
+Result<std::map<std::uint32_t, nat_device>> read_nat_devices(const PinDirectory& pins) {
+    using Spec = spec::nat_address_by_device;
+    const auto map = ReadOnlyMap<Spec>::open(pins.map(Spec::name));
+    if (!map) {
+        return std::unexpected(map.error());
+    }
+    const auto entries = map->entries();
+    if (!entries) {
+        return std::unexpected(entries.error());
+    }
+    return std::map<std::uint32_t, nat_device>(entries->begin(), entries->end());
+}
+
+}  // namespace
 
 void NodeAgent::choose_uplinks(const std::vector<netlink::Link>& links) {
     std::set<std::uint32_t> own = {overlay_ifindex_};
@@ -72,6 +90,14 @@ Result<void> NodeAgent::start_sweeper() {
     auto table = ReadOnlyMap<spec::nat_by_flow>::open(pins_.map(spec::nat_by_flow::name));
     if (!table) {
         return std::unexpected(table.error());
+    }
+    // What flows have been translated by so far, an earlier agent's too.
+    if (nat_devices_.empty()) {
+        const auto devices = read_nat_devices(pins_);
+        if (!devices) {
+            return std::unexpected(devices.error());
+        }
+        nat_devices_ = *devices;
     }
     sweeper_.emplace(std::move(*table), desired_nat(settings_.overlay.snat));
     report_translations(sweeper_->sweep_all(datapath_.nat_sweep_fd()));

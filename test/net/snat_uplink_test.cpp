@@ -8,6 +8,7 @@
 // Whatever the test, and whichever way the routes lead: no packet with a pod's address, in its header or in a
 // quotation, reaches an outside.
 #include <csignal>
+#include <functional>
 
 #include <gmock/gmock.h>
 
@@ -117,7 +118,7 @@ protected:
         }
         watch(outside_, "eth0", ethernet_header);
         add_nic();
-        // A flow that begins before the agent knows the device's address keeps the node's.
+        // A flow that begins before the agent knows the device's address has the node's at first.
         ASSERT_TRUE(
             wait_until([&] { return has_hook("eth1 from-uplink") && knows_device(nic_address.to_string()); }, 5s));
     }
@@ -269,22 +270,38 @@ TEST_P(SnatUplinks, AddressOfTheDeviceThatChanges_IsTakenByNewFlowsAndByThoseTha
     [[maybe_unused]] const auto problem = stream.stop();  // replies find its address no more
 }
 
-// An agent that is busy sees a device's new address late, and what leaves meanwhile has the node's.
-TEST_P(SnatUplinks, FlowThatIsOlderThanTheDevicesAddress_GetsItUnlessItWasAnswered) {
-    ip(node(1).ns(), fmt::format("address delete {}/24 dev eth1", nic_address));
-    ASSERT_TRUE(wait_until([&] { return !knows_device(nic_address.to_string()); }, 5s));
-    ASSERT_EQ(::kill(node(1).agent().pid(), SIGSTOP), 0);
-    ip(node(1).ns(), fmt::format("address add {}/24 dev eth1", nic_address));
-    const LongFlow flow(pod_a().ns(), outside2_address);
-    EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(node(1).address())).wait_for_frame(5s));
-    ip(outside2_, fmt::format("route add {}/32 dev eth0", node(1).address()));
-    TcpStream answered(pod_a().endpoint(), outside2());
-    ASSERT_TRUE(wait_until([&] { return answered.received() > 1'000'000; }, 8s));
-    ASSERT_EQ(::kill(node(1).agent().pid(), SIGCONT), 0);
-    EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(nic_address)).wait_for_frame(10s));
-    const auto before = answered.received();
-    EXPECT_TRUE(wait_until([&] { return answered.received() > before + 1'000'000; }, 8s));
-    EXPECT_EQ(answered.stop(), "");
+// The agent sees a device's new address late, and what leaves meanwhile has the node's.
+class SnatLateAddress : public SnatUplinks {
+protected:
+    void expect_address_is_taken(const std::function<void()>& send_away, const std::function<void()>& bring_back) {
+        ip(node(1).ns(), fmt::format("address delete {}/24 dev eth1", nic_address));
+        ASSERT_TRUE(wait_until([&] { return !knows_device(nic_address.to_string()); }, 5s));
+        send_away();
+        ip(node(1).ns(), fmt::format("address add {}/24 dev eth1", nic_address));
+        const LongFlow flow(pod_a().ns(), outside2_address);
+        EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(node(1).address())).wait_for_frame(5s));
+        ip(outside2_, fmt::format("route add {}/32 dev eth0", node(1).address()));
+        TcpStream answered(pod_a().endpoint(), outside2());
+        ASSERT_TRUE(wait_until([&] { return answered.received() > 1'000'000; }, 8s));
+        bring_back();
+        EXPECT_TRUE(Capture(outside2_, "eth0", long_flow_from(nic_address)).wait_for_frame(10s));
+        const auto before = answered.received();
+        EXPECT_TRUE(wait_until([&] { return answered.received() > before + 1'000'000; }, 8s));
+        EXPECT_EQ(answered.stop(), "");
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Configured, SnatLateAddress,
+                         testing::Values(Settings{"NoServices", ""},
+                                         Settings{"Services", "serviceCIDRs: [10.96.0.0/12]\n"}),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_P(SnatLateAddress, OfABusyAgent_IsTakenByFlowsThatNobodyHasAnswered) {
+    expect_address_is_taken([&] { ASSERT_EQ(::kill(node(1).agent().pid(), SIGSTOP), 0); },
+                            [&] { ASSERT_EQ(::kill(node(1).agent().pid(), SIGCONT), 0); });
+}
+
+TEST_P(SnatLateAddress, WhileNoAgentRan_IsTakenByFlowsThatNobodyHasAnswered) {
+    expect_address_is_taken([&] { node(1).kill_agent(); }, [&] { node(1).start_agent(); });
 }
 
 TEST_P(SnatUplinks, NicWithASmallerMtuThanThePods_CarriesWhatFits) {
